@@ -1,0 +1,5 @@
+"""
+The version of twistproxy, in one place: pyproject.toml reads it from here.
+"""
+
+__version__ = "0.1.0"
