@@ -1,0 +1,196 @@
+"""A body on its way: bytes come in at one side, and go on to a sink or are read by a plugin, with backpressure.
+
+A L{Body} holds what nobody took yet, at most L{HIGH_WATER} bytes and one segment: above that it asks its source to
+pause. Attached to a sink it passes every piece on at once and holds nothing. It knows neither transports nor HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from twistproxy.errors import BODY_TOO_LARGE, BodyTooLarge, ErrorKind
+from twistproxy.messages import Item
+
+HIGH_WATER: Final = 64 << 10
+"""Bytes held, above which the source is paused."""
+
+
+class BodySource(Protocol):
+    """Where a body comes from: it can be stopped and started."""
+
+    def pauseBody(self) -> None:
+        """Send no more for now."""
+
+    def resumeBody(self) -> None:
+        """Go on."""
+
+
+class BodySink(Protocol):
+    """Where a body goes."""
+
+    def bodyReceived(self, data: bytes) -> None:
+        """A piece, in order."""
+
+    def bodyEnded(self, trailers: list[Item]) -> None:
+        """It was complete."""
+
+
+class Body:
+    """One message's body.
+
+    @ivar size: bytes that came in so far.
+    @ivar ended: whether all came in.
+    @ivar trailers: the fields after it, once it ended.
+    """
+
+    __slots__ = (
+        "_chunks", "_deferred", "_held", "_limit", "_paused", "_sink", "_tooLarge", "contents", "ended", "error", "size",
+        "source", "trailers",
+    )  # fmt: skip
+
+    def __init__(self, source: BodySource | None = None, tooLarge: ErrorKind = BODY_TOO_LARGE) -> None:
+        self.source = source
+        self.size = 0
+        self.ended = False
+        self.error: Exception | None = None
+        self.trailers: list[Item] = []
+        self.contents: bytes | None = None
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._sink: BodySink | None = None
+        self._paused = False
+        self._deferred: Deferred[bytes] | None = None
+        self._limit = 0
+        self._tooLarge = tooLarge
+
+    @classmethod
+    def of(cls, contents: bytes) -> Body:
+        """A complete body.
+
+        @raise TypeError: when C{contents} is not bytes.
+        """
+        if not isinstance(contents, bytes):
+            raise TypeError(f"a body is bytes, not {type(contents).__name__}")
+        made = cls()
+        if contents:
+            made._chunks.append(contents)
+        made.size = made._held = len(contents)
+        made.contents = contents
+        made.ended = True
+        return made
+
+    # What a plugin does.
+
+    def read(self, limit: int) -> Deferred[bytes]:
+        """All of it, held in memory. It is still sent on afterwards, unless another is assigned.
+
+        @param limit: most bytes.
+        @return: a Deferred that fires with the bytes, or fails with L{BodyTooLarge} (413 for a request's body, 502 for
+            a response's) or with what broke the message.
+        """
+        if self.contents is not None:
+            return succeed(self.contents) if len(self.contents) <= limit else fail(self._over(limit))
+        if self.error is not None:
+            return fail(self.error)
+        if self._sink is not None or self._deferred is not None:
+            return fail(RuntimeError("this body is already on its way, or being read"))
+        self._limit = limit
+        reading: Deferred[bytes] = Deferred(self._readCancelled)
+        self._deferred = reading
+        self._advance()
+        return reading
+
+    # What the side where it comes from does.
+
+    def dataReceived(self, data: bytes) -> None:
+        """A piece came in."""
+        self.size += len(data)
+        if self._sink is not None:
+            self._sink.bodyReceived(data)
+            return
+        self._chunks.append(data)
+        self._held += len(data)
+        self._advance()
+
+    def allReceived(self, trailers: list[Item]) -> None:
+        """It is complete."""
+        self.ended = True
+        self.trailers = trailers
+        if self._sink is not None:
+            self._sink.bodyEnded(trailers)
+        else:
+            self._advance()
+
+    def failed(self, error: Exception) -> None:
+        """It will not become complete. A sink is told of that by whoever owns the exchange."""
+        self.error = error
+        if self._deferred is not None:
+            reading, self._deferred = self._deferred, None
+            reading.errback(error)
+
+    # What the engine does at the side where it goes.
+
+    @property
+    def isComplete(self) -> bool:
+        """Whether all of it is held here, so that its length is known."""
+        return self.ended and self._sink is None
+
+    @property
+    def held(self) -> int:
+        """Bytes held now."""
+        return self._held
+
+    def attach(self, sink: BodySink) -> None:
+        """Hand over what is held, and everything from now on."""
+        self._sink = sink
+        chunks, self._chunks, self._held = self._chunks, [], 0
+        for chunk in chunks:
+            sink.bodyReceived(chunk)
+        if self.ended:
+            sink.bodyEnded(self.trailers)
+        elif self._paused:
+            self._resume()
+
+    def detach(self) -> None:
+        """Hold what comes from now on."""
+        self._sink = None
+
+    def discard(self) -> None:
+        """Drop what is held."""
+        self._chunks, self._held = [], 0
+
+    def _advance(self) -> None:
+        if self._deferred is not None:
+            self._advanceReading(self._deferred)
+        elif self._held > HIGH_WATER and not self._paused and not self.ended and self.source is not None:
+            self._paused = True
+            self.source.pauseBody()
+
+    def _advanceReading(self, reading: Deferred[bytes]) -> None:
+        if self._held > self._limit:
+            self._deferred = None
+            reading.errback(self._over(self._limit))
+        elif self.ended:
+            self._deferred = None
+            self.contents = b"".join(self._chunks)
+            self._chunks = [self.contents] if self.contents else []
+            reading.callback(self.contents)
+        elif self._paused:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self.source is not None:
+            self.source.resumeBody()
+
+    def _readCancelled(self, reading: Deferred[bytes]) -> None:
+        self._deferred = None
+
+    def _over(self, limit: int) -> BodyTooLarge:
+        return BodyTooLarge(self._tooLarge, f"longer than the {limit} bytes that a plugin reads")
+
+
+EMPTY: Final = Body.of(b"")
+"""The body of messages without one; shared, and never changed."""

@@ -1,0 +1,116 @@
+"""Every way in which an exchange can fail, and the one table that says what follows from each.
+
+An L{ErrorKind} carries the status that the client gets, the word that log, metrics and error page share, whether
+another attempt may help, and whose fault it was. The statuses are those that nginx, HAProxy, Caddy and Envoy agree on:
+502 for an upstream that refused, broke or talked nonsense, 504 for one that was too slow, 503 when none could be
+asked, 499 (in the log only, as in nginx) when the client went away.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from attrs import frozen
+
+
+class Fault(Enum):
+    """Whose fault an error was."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    PROXY = "proxy"
+
+
+@frozen
+class ErrorKind:
+    """One row of the table.
+
+    @ivar reason: the word for log, metrics and error page.
+    @ivar status: what the client gets; 499 is never sent.
+    @ivar retryable: whether another upstream may be asked, when nothing of the request can have had an effect.
+    @ivar sentence: what an error page says to a person; it never names an upstream.
+    """
+
+    reason: str
+    status: int
+    fault: Fault
+    retryable: bool
+    sentence: str
+
+
+def _client(reason: str, status: int, sentence: str) -> ErrorKind:
+    return ErrorKind(reason, status, Fault.CLIENT, False, sentence)
+
+
+def _upstream(reason: str, status: int, sentence: str, retryable: bool = False) -> ErrorKind:
+    return ErrorKind(reason, status, Fault.UPSTREAM, retryable, sentence)
+
+
+def _proxy(reason: str, status: int, sentence: str) -> ErrorKind:
+    return ErrorKind(reason, status, Fault.PROXY, False, sentence)
+
+
+BAD_REQUEST: Final = _client("client_protocol_error", 400, "The request is malformed.")
+VERSION_NOT_SUPPORTED: Final = _client("version_not_supported", 505, "This HTTP version is not supported.")
+CODING_NOT_IMPLEMENTED: Final = _client("coding_not_implemented", 501, "This transfer coding is not supported.")
+TARGET_TOO_LONG: Final = _client("target_too_long", 414, "The request target is too long.")
+HEAD_TOO_LARGE: Final = _client("head_too_large", 431, "The request's header fields are too large.")
+BODY_TOO_LARGE: Final = _client("body_too_large", 413, "The request's body is too large.")
+METHOD_NOT_ALLOWED: Final = _client("method_not_allowed", 405, "This method is not allowed here.")
+CLIENT_TIMEOUT: Final = _client("client_timeout", 408, "The request did not arrive in time.")
+CLIENT_CLOSED: Final = _client("client_closed", 499, "The client went away.")
+NO_ROUTE: Final = _client("no_route", 404, "Nothing is configured for this address.")
+
+NO_UPSTREAM: Final = _proxy("no_healthy_upstream", 503, "No server is available for this request.")
+QUEUE_FULL: Final = _proxy("queue_full", 503, "Too many requests are waiting.")
+QUEUE_TIMEOUT: Final = _proxy("queue_timeout", 503, "The request waited too long for a server.")
+DRAINING: Final = _proxy("draining", 503, "The proxy is shutting down.")
+DIRECTOR_ERROR: Final = _proxy("plugin_error", 500, "The proxy could not decide about this request.")
+BALANCER_ERROR: Final = _proxy("plugin_error", 503, "The proxy could not choose a server.")
+MODIFIER_ERROR: Final = _proxy("plugin_error", 502, "The proxy refused the server's answer.")
+INTERNAL: Final = _proxy("internal", 500, "The proxy failed.")
+
+CONNECT_REFUSED: Final = _upstream("connect_refused", 502, "The server could not be reached.", retryable=True)
+CONNECT_TIMEOUT: Final = _upstream("connect_timeout", 504, "The server did not accept the connection.", retryable=True)
+DNS_FAILURE: Final = _upstream("dns_failure", 502, "The server's name could not be resolved.", retryable=True)
+TLS_FAILURE: Final = _upstream("tls_failure", 502, "No secure connection to the server was possible.", retryable=True)
+UPSTREAM_TIMEOUT: Final = _upstream("upstream_timeout", 504, "The server did not answer in time.")
+UPSTREAM_RESET: Final = _upstream("upstream_reset", 502, "The server broke the connection.")
+UPSTREAM_CLOSED: Final = _upstream("upstream_closed", 502, "The server closed the connection too early.")
+UPSTREAM_PROTOCOL: Final = _upstream("upstream_protocol_error", 502, "The server's answer was malformed.")
+RESPONSE_TOO_LARGE: Final = _upstream("response_too_large", 502, "The server's answer is too large.")
+
+ALL_KINDS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, ErrorKind))
+"""The whole table, for the generated documentation and its test."""
+
+
+class ProxyError(Exception):
+    """What ended an exchange, or one attempt of it, other than a complete answer.
+
+    @ivar kind: the row of the table.
+    @ivar detail: for the log: what exactly was wrong. Never sent to a client.
+    """
+
+    def __init__(self, kind: ErrorKind, detail: str = "") -> None:
+        super().__init__(kind, detail)
+        self.kind = kind
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.kind.reason}: {self.detail}" if self.detail else self.kind.reason
+
+
+class BodyTooLarge(ProxyError):
+    """C{body.read(limit)} met a body longer than its limit: 413 for a request's, 502 for a response's."""
+
+
+class ConfigurationError(Exception):
+    """One or more mistakes in the configuration, each a line that names place, key and the nearest right word.
+
+    @ivar problems: the lines.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

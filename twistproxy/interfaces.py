@@ -1,0 +1,165 @@
+"""Every interface of twistproxy, small enough to be stated in one line each.
+
+Unless marked I{sync}, a hook returns a value, a Deferred or a coroutine. What an exception in it does is said with each.
+This module imports nothing heavy: C{twistd} and C{trial} import it whenever they look for plugins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twistproxy.errors import ProxyError
+    from twistproxy.messages import (
+        Attempt,
+        Commit,
+        GiveUp,
+        Health,
+        InboundRequest,
+        OutboundRequest,
+        Outcome,
+        Response,
+        Retry,
+        Upstream,
+    )
+
+
+class IDirector(Interface):
+    """Decides where a request goes, and changes what is sent there."""
+
+    def direct(
+        inbound: InboundRequest, outbound: OutboundRequest
+    ) -> Awaitable[None | Upstream | str | Response] | None | Upstream | str | Response:
+        """Called once per request, after hop-by-hop and client-sent forwarding headers were removed from C{outbound}.
+
+        @param inbound: the request as it came, frozen.
+        @param outbound: the request that will be sent; change its method, path, query, headers, host and body.
+        @return: None for the next director; an Upstream, which skips the balancer; the name of a pool, whose balancer
+            picks; or a Response, which answers now. The first that is not None ends the chain.
+
+        An exception answers 500.
+        """
+
+
+class IBalancer(Interface):
+    """Picks an upstream among those that may be asked. I{Sync}."""
+
+    def pick(request: InboundRequest, candidates: Sequence[Upstream]) -> Upstream | None:
+        """Called for each attempt.
+
+        @param candidates: healthy and not yet tried, in the order of the configuration; the same immutable object
+            until health, members or the tried set change, with a fast C{in}.
+        @return: one of the candidates, or None when none will do: 503.
+
+        An exception answers 503 and is logged.
+        """
+
+    def report(upstream: Upstream, outcome: Outcome) -> None:
+        """Called exactly once for each pick, when that attempt has ended, tunnels included. Exceptions are logged."""
+
+    def upstreamsChanged(upstreams: Sequence[Upstream]) -> None:
+        """Called with all members, once before the first pick and at every change. Exceptions are logged."""
+
+
+class IResponseModifier(Interface):
+    """Changes or refuses an upstream's answer, a 101 included."""
+
+    def modify(request: InboundRequest, response: Response) -> Awaitable[None | Response] | None | Response:
+        """Called with the answer's head at hand and its body streaming behind.
+
+        @return: None to go on with C{response} as it is now, or another Response in its place.
+
+        An exception goes to the error handlers as a 502, and the upstream's connection is aborted.
+        """
+
+
+class IErrorHandler(Interface):
+    """Answers failures."""
+
+    def handle(request: InboundRequest, error: ProxyError) -> Awaitable[Response | None] | Response | None:
+        """Called when an exchange failed before anything of an answer reached the client.
+
+        @return: a Response, or None for the next handler; after the last comes the built-in page.
+
+        An exception is logged, and counts as None.
+        """
+
+
+class IMiddleware(Interface):
+    """Wraps an exchange: before, around and after everything else."""
+
+    def around(request: InboundRequest, proceed: Callable[[], Awaitable[Response]]) -> Awaitable[Response] | Response:
+        """Called once per request.
+
+        @param proceed: runs the rest of the exchange, once at most; gives the Response at its head.
+        @return: the Response for the client.
+
+        An exception answers 500; a ProxyError that C{proceed} raised keeps its own status.
+        """
+
+
+class IUpstreamSource(Interface):
+    """A service that finds upstreams."""
+
+    def subscribe(observer: Callable[[Sequence[Upstream]], None]) -> Callable[[], None]:
+        """Tell C{observer} the full set of upstreams, now and at every change.
+
+        @return: a callable that ends it.
+
+        When it fails, the last good set is kept, and it is asked again with a growing delay.
+        """
+
+
+class IHealthCheck(Interface):
+    """Asks an upstream whether it is well."""
+
+    def check(upstream: Upstream) -> Awaitable[Health] | Health:
+        """One check. An exception counts as failed."""
+
+
+class IRetryPolicy(Interface):
+    """Decides after each attempt. I{Sync}."""
+
+    def decide(attempt: Attempt) -> Retry | Commit | GiveUp:
+        """Called before anything reached the client. An exception counts as GiveUp."""
+
+
+class IBodyFilter(Interface):
+    """Changes a body piece by piece. I{Sync}."""
+
+    def data(chunk: bytes) -> bytes:
+        """One piece; may return nothing yet. An exception aborts the client's connection."""
+
+    def end() -> bytes:
+        """What is left at the end."""
+
+
+class IRoundTripper(Interface):
+    """Gets an answer in another way than by HTTP/1.1 to an upstream."""
+
+    def roundTrip(outbound: OutboundRequest, upstream: Upstream) -> Awaitable[Response]:
+        """Fires with the Response at its head; cancelled when the client leaves. Failures go to the retry policy."""
+
+
+class IAccessLog(Interface):
+    """Takes a record of each exchange. I{Sync}."""
+
+    def log(record: Any) -> None:
+        """Called once at the end of each exchange. Exceptions are swallowed and counted."""
+
+
+class IPluginFactory(Interface):
+    """What a drop-in in C{twisted/plugins} offers, beside L{twisted.plugin.IPlugin}."""
+
+    tag: str = Attribute("""The name by which a configuration asks for it; without dots.""")
+    provides: Sequence[type[Interface]] = Attribute("""The interfaces that its objects implement.""")
+    summary: str = Attribute("""One line for C{--list-plugins}.""")
+
+    def build(context: Any, *args: Any, **options: Any) -> Any:
+        """Make the object.
+
+        @raise twistproxy.errors.ConfigurationError: when it cannot be made of these options; refused at start, by name.
+        """

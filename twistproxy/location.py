@@ -1,0 +1,101 @@
+"""Where an upstream is: the URL of C{--upstream} taken apart, and its normal form, which is the upstream's identity."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import unquote
+
+from attrs import frozen
+
+_AUTHORITY: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>\d{1,5}))?\Z")
+_PORTS: Final = {"http": 80, "https": 443}
+_BAD_PATH: Final = re.compile(r"[^\x21-\x7e]|#")
+
+
+@frozen
+class Location:
+    """A parsed upstream URL.
+
+    @ivar scheme: C{"http"} or C{"https"}.
+    @ivar host: name or IP address to connect to, without brackets; empty for a UNIX socket.
+    @ivar socketPath: of a UNIX socket; empty for TCP.
+    @ivar authority: what Host says when the upstream's own is sent.
+    @ivar basePath: raw path to be joined with the request's; C{b""} or C{b"/"} for none.
+    @ivar baseQuery: raw query to be joined with the request's; None for none.
+    @ivar key: the normal form of the whole: equal for equal upstreams.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    socketPath: str
+    authority: bytes
+    basePath: bytes
+    baseQuery: bytes | None
+    key: str
+
+    @property
+    def isSecure(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.scheme == "https"
+
+
+def parseLocation(url: str) -> Location:
+    """Take apart C{http://host[:port][/path][?query]}, C{https://...} or C{unix:PATH[:/base][?query]}.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    if url.startswith("unix:"):
+        return _unix(url)
+    scheme, mark, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not mark or scheme not in _PORTS:
+        raise ValueError(f"{url!r} is not an upstream (want http://host:port, https://host:port or unix:/path)")
+    cut = next((i for i, char in enumerate(rest) if char in "/?"), len(rest))
+    authority, tail = rest[:cut], rest[cut:]
+    if "@" in authority:
+        raise ValueError(f"{scheme}://...@{authority.rpartition('@')[2]}: credentials in an upstream URL are not supported")
+    found = _AUTHORITY.match(authority)
+    if found is None:
+        raise ValueError(f"{url!r}: {authority!r} is not host or host:port")
+    port = int(found["port"] or _PORTS[scheme])
+    if not 0 < port < 65536:
+        raise ValueError(f"{url!r}: {port} is not a port")
+    host = (found["name"] or found["six"]).lower()
+    if found["six"]:
+        address = ip_address(host)
+        if not isinstance(address, IPv6Address):
+            raise ValueError(f"{url!r}: {host!r} is not an IPv6 address")
+        host = str(address)
+    shown = f"[{host}]" if ":" in host else host
+    if port != _PORTS[scheme]:
+        shown += f":{port}"
+    path, query = _tail(url, tail)
+    return Location(scheme, host, port, "", shown.encode("ascii"), path, query, f"{scheme}://{shown}{_keyTail(path, query)}")
+
+
+def _unix(url: str) -> Location:
+    socketPath, mark, tail = url[len("unix:") :].partition(":")
+    if socketPath.startswith("//"):
+        socketPath = socketPath[2:]
+    socketPath = unquote(socketPath)
+    if not socketPath:
+        raise ValueError(f"{url!r} has no path (want unix:/run/app.sock)")
+    path, query = _tail(url, tail) if mark else (b"", None)
+    return Location("http", "", 0, socketPath, b"localhost", path, query, f"unix:{socketPath}{mark and ':'}{_keyTail(path, query)}")
+
+
+def _tail(url: str, tail: str) -> tuple[bytes, bytes | None]:
+    if _BAD_PATH.search(tail):
+        raise ValueError(f"{url!r}: percent-encode what is not allowed in a path or query")
+    if tail and tail[0] not in "/?":
+        raise ValueError(f"{url!r}: the base path starts with a slash")
+    path, mark, query = tail.partition("?")
+    return path.encode("ascii"), query.encode("ascii") if mark else None
+
+
+def _keyTail(path: bytes, query: bytes | None) -> str:
+    shown = "" if path == b"/" else path.decode("ascii")
+    return shown if query is None else f"{shown}?{query.decode('ascii')}"

@@ -1,0 +1,74 @@
+"""Durations and sizes as people write them: C{500ms}, C{10s}, C{5m}; C{64KiB}, C{1MiB}.
+
+The one place that turns such text into seconds (float) and bytes (int) and back. L{Duration} and L{Size} are the
+annotations by which settings and plugin constructors say that they take one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+Duration = Annotated[float, "duration"]
+"""A number of seconds; written as C{500ms}, C{10s}, C{5m}, C{1h}, C{2d} or a bare number of seconds."""
+
+Size = Annotated[int, "size"]
+"""A number of bytes; written as C{512}, C{64KiB}, C{1MiB}, C{2GiB}, or decimal C{64kB}, C{1MB}, C{2GB}."""
+
+_NUMBER: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)\s*\Z")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES: Final = {
+    "": 1,
+    "b": 1,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+    "tib": 1 << 40,
+    "k": 1 << 10,
+    "m": 1 << 20,
+    "g": 1 << 30,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+}
+
+
+def parseDuration(text: str) -> float:
+    """The seconds that C{text} names.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    found = _NUMBER.match(text)
+    if found is None or found[2].lower() not in _SECONDS:
+        raise ValueError(f"{text!r} is not a duration (want one such as 500ms, 10s, 5m, 1h)")
+    return float(found[1]) * _SECONDS[found[2].lower()]
+
+
+def parseSize(text: str) -> int:
+    """The bytes that C{text} names.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    found = _NUMBER.match(text)
+    if found is None or found[2].lower() not in _BYTES:
+        raise ValueError(f"{text!r} is not a size (want one such as 512, 64KiB, 1MiB)")
+    return int(float(found[1]) * _BYTES[found[2].lower()])
+
+
+def formatDuration(seconds: float) -> str:
+    """C{seconds} in the largest unit that needs no more than three decimals: C{90.0} is C{90s}, C{120.0} is C{2m}."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{int(seconds // length)}{unit}"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    return f"{seconds:g}s"
+
+
+def formatSize(size: int) -> str:
+    """C{size} in the largest binary unit that divides it: C{65536} is C{64KiB}."""
+    for unit, length in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= length and size % length == 0:
+            return f"{size // length}{unit}"
+    return str(size)
