@@ -6,7 +6,7 @@ Every start of any Twisted command may import this module, so it names things an
 
 from twisted.application.service import ServiceMaker
 
-revproxy = ServiceMaker(  # type: ignore[no-untyped-call]
+revproxy = ServiceMaker(
     "Twisted reverse proxy",
     "twistproxy.tap",
     "A reverse proxy: HTTP/1.1 and upgrades to one or more upstreams, programmable with plugins.",
