@@ -26,6 +26,8 @@ DEMO_PORTS = (2003, 2004)
 SLOW_SECONDS = 6.0
 """How long C{/base/timeout} takes to answer."""
 
+_LOOPBACK = "127.0.0.1"
+
 _log = Logger()
 
 
@@ -111,7 +113,8 @@ def startDemo(reactor: Any, ports: Sequence[int] = DEMO_PORTS) -> list[tuple[ILi
         upstream = SampleUpstream(reactor, number)
         site = _QuietSite(upstream, reactor=reactor)  # type: ignore[no-untyped-call]
         port = _listen(reactor, wanted, site)
-        url = f"http://{_shown(port.getHost())}"
+        address: Any = port.getHost()  # an IPv4 address; the interface promises less
+        url = f"http://{_LOOPBACK}:{address.port}"
         started.append((port, url))
         _log.info("sample upstream {number} on {url}", number=number, url=url)
     return started
@@ -119,9 +122,9 @@ def startDemo(reactor: Any, ports: Sequence[int] = DEMO_PORTS) -> list[tuple[ILi
 
 def _listen(reactor: Any, port: int, site: Site) -> IListeningPort:
     try:
-        listening: IListeningPort = reactor.listenTCP(port, site, interface="127.0.0.1")
+        listening: IListeningPort = reactor.listenTCP(port, site, interface=_LOOPBACK)
     except CannotListenError:
-        listening = reactor.listenTCP(0, site, interface="127.0.0.1")
+        listening = reactor.listenTCP(0, site, interface=_LOOPBACK)
     return listening
 
 

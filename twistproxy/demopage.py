@@ -20,7 +20,7 @@ class Echo:
     @ivar method: as it came.
     @ivar target: path and query, as they came.
     @ivar fields: what is worth a line of its own.
-    @ivar headers: all header fields.
+    @ivar headers: all header fields, their names in the case that twisted.web gives them.
     """
 
     own: str
@@ -82,9 +82,10 @@ table { width: 100%; border-collapse: collapse; }
 th, td { padding: .4rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { width: 13rem; padding-right: 1rem; font-weight: 500; color: var(--quiet); }
 td, code { font: .9rem/1.6 ui-monospace, monospace; overflow-wrap: anywhere; }
-a { color: inherit; text-decoration-color: var(--colour); text-underline-offset: .2em; }
-footer { margin-top: 2rem; color: var(--quiet); }
-footer li { margin: .2rem 0; }
+a { text-decoration-color: var(--colour); text-underline-offset: .2em; }
+ul { margin: 0; padding-left: 1.2rem; color: var(--quiet); }
+li { margin: .3rem 0; }
+a, code { color: CanvasText; }
 @media (max-width: 34rem) {
   th { display: block; width: auto; padding-bottom: 0; border: 0; }
   td { display: block; padding-top: 0; }
@@ -103,21 +104,19 @@ footer li { margin: .2rem 0; }
 <tr><th>Request</th><td>$request</td></tr>
 $fields
 </table>
-<h2>Header fields</h2>
-<table>
-$headers
-</table>
-</main>
-<footer>
 <h2>Try</h2>
 <ul>
-<li>Reload this page: the other upstream answers.</li>
+<li>Through the proxy, a reload is answered by the other upstream.</li>
 <li><a href="/any/path?and=query">/any/path?and=query</a> arrives as it was sent.</li>
 <li><a href="/base/error">/base/error</a> is an upstream's own 500.</li>
 <li><a href="/base/timeout">/base/timeout</a> answers after six seconds.</li>
 <li><code>curl</code> the same address for plain text.</li>
 </ul>
-</footer>
+<h2>Header fields</h2>
+<table>
+$headers
+</table>
+</main>
 </body>
 </html>
 """)

@@ -1,0 +1,1 @@
+"""The tests of twistproxy: see CONTRIBUTING.md for what goes where."""
