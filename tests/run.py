@@ -1,8 +1,8 @@
 """Run everything that is checked, and end with one line that says how it went.
 
-C{.venv/bin/python tests/run.py}: each step runs even when one before it failed. With names of steps as arguments
-(C{lint}, C{types}, C{unit}, C{rest}) only those run. What needs root or a program that is not installed is skipped
-by the tests themselves, each by name.
+C{.venv/bin/python tests/run.py}: each step runs even when one before it failed. With names of steps as
+arguments (C{lint}, C{types}, C{unit}, C{rest}) only those run. What needs root, or a program that is missing,
+is skipped by the tests themselves, each by name.
 """
 
 from __future__ import annotations

@@ -1,0 +1,142 @@
+"""What users get: the built wheel and sdist, and C{twist revproxy} after each way of installing.
+
+Everything happens on a copy of the sources, so that no build folder of the checkout leaks into what is built,
+nor the other way round. One clean environment serves all ways of installing, one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DROP_IN = "twisted/plugins/twistproxy_plugin.py"
+# Either of these in a distribution would overwrite or hide Twisted's own.
+FORBIDDEN = {"twisted/__init__.py", "twisted/plugins/__init__.py"}
+
+pytestmark = pytest.mark.slow
+
+
+def call(*command: str | Path, cwd: Path) -> str:
+    """Run C{command} as a user would, without anything of this test's environment; gives what it printed."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "PYTEST", "PIP_", "VIRTUAL_ENV"))
+    }
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a checkout has at its top, without anything built."""
+    copy = tmp_path_factory.mktemp("sources")
+    for name in ("twistproxy", "twisted", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "dropin.cache*")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and with the wheel that was built out of it."""
+    out = tmp_path_factory.mktemp("dist")
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, sources, cwd=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C{bin} of an environment in which nothing but the wheel and what it needs was installed."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, with_pip=True)
+    [wheel] = built.glob("*.whl")
+    call(home / "bin/pip", "install", "-q", wheel, cwd=home)
+    return home / "bin"
+
+
+def wheelFiles(built: Path) -> set[str]:
+    [wheel] = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def assertRuns(environment: Path, elsewhere: Path) -> None:
+    """C{twist revproxy} is there from another directory, in a quiet and complete way."""
+    said = call(environment / "twist", "revproxy", "--help", cwd=elsewhere)
+    assert "--upstream" in said
+    assert "Traceback" not in said
+    listed = call(environment / "twist", "--help", cwd=elsewhere)
+    assert "revproxy" in listed
+    assert "Unhandled" not in listed
+
+
+def reinstall(environment: Path, sources: Path, *arguments: str | Path) -> None:
+    call(environment / "pip", "uninstall", "-q", "-y", "twistproxy", cwd=sources)
+    call(environment / "pip", "install", "-q", "--no-deps", *arguments, cwd=sources)
+
+
+def test_checkoutHidesNothingOfTwisted() -> None:
+    assert [name for name in FORBIDDEN if (ROOT / name).exists()] == []
+
+
+def test_wheelHasEveryModuleAndTheDropIn(built: Path) -> None:
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "twistproxy").rglob("*.py")}
+    assert ours | {DROP_IN, "twistproxy/py.typed"} <= wheelFiles(built)
+
+
+def test_wheelHasNothingElse(built: Path) -> None:
+    files = wheelFiles(built)
+    assert files & FORBIDDEN == set()
+    others = {name for name in files if not name.startswith("twistproxy/") and ".dist-info/" not in name}
+    assert others == {DROP_IN}
+    assert [name for name in files if name.endswith((".pyc", "dropin.cache"))] == []
+
+
+def test_sdistCanBeBuiltAndTested(built: Path) -> None:
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {DROP_IN, "setup.py", "LICENSE", "Makefile", "tests/run.py", "tests/unit/__init__.py"}
+    assert wanted <= files
+    assert files & FORBIDDEN == set()
+    assert [name for name in files if name.endswith("dropin.cache")] == []
+
+
+def test_wheelInstalls(environment: Path, tmp_path: Path) -> None:
+    assertRuns(environment, tmp_path)
+
+
+def test_plainInstall(environment: Path, sources: Path, tmp_path: Path) -> None:
+    reinstall(environment, sources, ".")
+    assertRuns(environment, tmp_path)
+
+
+def test_editableInstall(environment: Path, sources: Path, tmp_path: Path) -> None:
+    reinstall(environment, sources, "-e", ".")
+    assertRuns(environment, tmp_path)
+    where = "import twistproxy; print(twistproxy.__file__)"
+    located = call(environment / "python", "-c", where, cwd=tmp_path)
+    assert located.strip() == str(sources / "twistproxy/__init__.py")
+
+
+def test_uninstallLeavesTwistedWhole(environment: Path, sources: Path, tmp_path: Path) -> None:
+    reinstall(environment, sources, ".")
+    call(environment / "pip", "uninstall", "-q", "-y", "twistproxy", cwd=tmp_path)
+    listed = call(environment / "twist", "--help", cwd=tmp_path)
+    assert "revproxy" not in listed
+    assert "web" in listed
