@@ -111,7 +111,7 @@ def startDemo(reactor: Any, ports: Sequence[int] = DEMO_PORTS) -> list[tuple[ILi
     started: list[tuple[IListeningPort, str]] = []
     for number, wanted in enumerate(ports, 1):
         upstream = SampleUpstream(reactor, number)
-        site = _QuietSite(upstream, reactor=reactor)  # type: ignore[no-untyped-call]
+        site = _SampleSite(upstream, reactor=reactor)  # type: ignore[no-untyped-call]
         port = _listen(reactor, wanted, site)
         address: Any = port.getHost()  # an IPv4 address; the interface promises less
         url = f"http://{_LOOPBACK}:{address.port}"
@@ -128,7 +128,7 @@ def _listen(reactor: Any, port: int, site: Site) -> IListeningPort:
     return listening
 
 
-class _QuietSite(Site):
+class _SampleSite(Site):
     """A Site that leaves the log to the proxy, so that a newcomer does not see every request twice."""
 
     noisy = False
