@@ -63,6 +63,7 @@ class DeliveryReactor(MemoryCore):
         self._writers: set[object] = set()
         self._pastMaxBuffered = 0
         self._trace: Counter[str] | None = None
+        self._isPumping = False
 
     @property
     def connections(self) -> list[MemoryTransport]:
@@ -78,15 +79,15 @@ class DeliveryReactor(MemoryCore):
         """Run turns until nothing moves; then for each number in C{timings} advance by so many seconds.
 
         @raise AssertionError: if it does not settle within C{pumpLimit} turns; names who kept it busy.
+        @raise RuntimeError: if it is called by something that is being pumped, such as a protocol.
         """
-        self._trace = None
-        for turn in range(self.pumpLimit):
-            if turn == self.pumpLimit - _TRACED_TURNS:
-                self._trace = Counter()
-            if not self.turn():
-                break
-        else:
-            raise AssertionError(f"still busy after {self.pumpLimit} turns: {self._busiest()}")
+        if self._isPumping:
+            raise RuntimeError("the network is being pumped already")
+        self._isPumping = True
+        try:
+            self._settle()
+        finally:
+            self._isPumping = False
         for seconds in timings:
             self.advance(seconds)
 
@@ -196,6 +197,15 @@ class DeliveryReactor(MemoryCore):
         else:
             self.removeWriter(transport)
             transport.connectionLost(Failure(why))
+
+    def _settle(self) -> None:
+        self._trace = None
+        for turn in range(self.pumpLimit):
+            if turn >= self.pumpLimit - _TRACED_TURNS and self._trace is None:
+                self._trace = Counter()
+            if not self.turn():
+                return
+        raise AssertionError(f"still busy after {self.pumpLimit} turns: {self._busiest()}")
 
     def _busiest(self) -> str:
         return ", ".join(f"{who} ({count} times)" for who, count in (self._trace or Counter()).most_common(5))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, DNSLookupError, NotConnectingError, TimeoutError, UserError
 from twisted.internet.interfaces import IConnector, IDelayedCall, IListeningPort, IProtocolFactory
@@ -186,7 +187,11 @@ class MemoryConnector:
         if self._end is None:
             return False
         end, self._end = self._end, None
-        self._network.guarded(repr(self), self._open, end)
+        try:
+            self._open(end)
+        except Exception as error:
+            self._network.noteError(repr(self.factory), Failure())
+            self._network.guarded(repr(self), self._loseBroken, end, error)
         return True
 
     def connectionLost(self, reason: Failure) -> None:
@@ -201,27 +206,30 @@ class MemoryConnector:
             self._end = self._network.establish(self._destination, self._source)
         except (ConnectError, DNSLookupError) as error:
             self._fail(error)
+            return
+        if self._end is not None and isinstance(self._destination, UNIXAddress):
+            # The kernel connects UNIX sockets at once; Twisted does not wait for a turn either, and what a protocol
+            # raises then does not lose the connection.
+            end, self._end = self._end, None
+            self._open(end)
 
     def _open(self, end: MemorySocket) -> None:
         self._settle("connected")
-        try:
-            protocol = self.factory.buildProtocol(end.remote)
-        except Exception as error:
-            self._network.noteError(repr(self.factory), Failure())
-            end.close()
-            self._fail(ConnectError(string=error))
-            return
+        protocol = self.factory.buildProtocol(end.remote)
         self.transport = MemoryTransport(end, protocol or Protocol(), self._network, self)
         self._network.adopt(self.transport)
         if protocol is None:
             self.transport.loseConnection()
-            return
-        self.transport.resumeProducing()
-        try:
+        else:
+            self.transport.resumeProducing()
             protocol.makeConnection(self.transport)
-        except Exception:
-            self._network.noteError(repr(protocol), Failure())
-            self.transport.connectionLost(Failure())
+
+    def _loseBroken(self, end: MemorySocket, error: Exception) -> None:
+        if self.transport is not None:
+            self.transport.connectionLost(Failure(error))
+        else:
+            end.close()
+            self._fail(ConnectError(string=error))
 
     def _fail(self, error: Exception) -> None:
         if self._end is not None:
