@@ -16,7 +16,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +39,7 @@ class Run:
 
     def lint(self) -> None:
         """The code as ruff sees it."""
-        self._call("ruff", "-m", "ruff", "check", ".")
+        self._call("ruff", "-m", "ruff", "check", "--output-format=concise", ".")
 
     def types(self) -> None:
         """The code as mypy sees it; the drop-in apart, as it is in no package."""
@@ -63,8 +62,9 @@ class Run:
 
     def closing(self, seconds: float) -> str:
         """The line that says how it went, in pytest's words."""
-        words = [f"{count} {word}" for word, count in sorted(self.outcomes.items(), key=_wordOrder) if count]
-        return f"{', '.join(words) or 'no tests ran'} in {seconds:.1f}s"
+        words = [f"{count} {word}" for word, count in sorted(self.outcomes.items(), key=_wordOrder)]
+        counted = f"{', '.join(words) or 'no tests ran'} in {seconds:.1f}s"
+        return f"FAILED: {'; '.join(self.failures)} ({counted})" if self.failures else counted
 
     def _pytest(self, title: str, *arguments: str) -> int:
         """Run pytest; how many tests it ran, the skipped ones included."""
@@ -108,13 +108,15 @@ class Run:
         took = time.monotonic() - started
         print(f"-- {title}: {'ok' if status == 0 else f'failed with {status}'}, {took:.1f} s\n", flush=True)
         if status:
-            self.failures.append(f"{title} failed" + (", killed as hung" if took >= STEP_LIMIT else ""))
+            self.failures.append(f"{title} was killed as hung" if took >= STEP_LIMIT else title)
         return "".join(said)
 
 
 def _killAll(process: subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError):
+    try:
         os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def _wordOrder(item: tuple[str, int]) -> int:
@@ -137,8 +139,6 @@ def main(names: list[str]) -> int:
     for name, step in steps.items():
         if not names or name in names:
             step()
-    for failure in run.failures:
-        print(f"FAILED: {failure}")
     print(run.closing(time.monotonic() - started))
     return 1 if run.failures else 0
 
