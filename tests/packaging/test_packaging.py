@@ -94,6 +94,13 @@ def test_checkoutHidesNothingOfTwisted() -> None:
     assert [name for name in FORBIDDEN if (ROOT / name).exists()] == []
 
 
+def test_dropInImportsNothingHeavy() -> None:
+    """Every Twisted command may import it, and before the user's choice of a reactor is known."""
+    heavy = {"twisted.internet.reactor", "twistproxy.tap", "twistproxy.exchange", "twisted.web", "httptools"}
+    program = f"import sys, twisted.plugins.twistproxy_plugin; print(sorted({heavy} & set(sys.modules)))"
+    assert call(sys.executable, "-c", program, cwd=ROOT).strip() == "[]"
+
+
 def test_wheelHasEveryModuleAndTheDropIn(built: Path) -> None:
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "twistproxy").rglob("*.py")}
     assert ours | {DROP_IN, "twistproxy/py.typed"} <= wheelFiles(built)
