@@ -20,6 +20,9 @@ HIGH_WATER: Final = 64 << 10
 class BodySource(Protocol):
     """Where a body comes from: it can be stopped and started."""
 
+    def bodyWanted(self) -> None:
+        """A plugin waits for it: if the sender waits too, for a 100, let it go on."""
+
     def pauseBody(self) -> None:
         """Send no more for now."""
 
@@ -99,6 +102,8 @@ class Body:
         self._limit = limit
         reading: Deferred[bytes] = Deferred(self._readCancelled)
         self._deferred = reading
+        if not self.ended and self.source is not None:
+            self.source.bodyWanted()
         self._advance()
         return reading
 
@@ -143,7 +148,12 @@ class Body:
         return self._held
 
     def attach(self, sink: BodySink) -> None:
-        """Hand over what is held, and everything from now on."""
+        """Hand over what is held, and everything from now on. A body that was read or assigned can be handed over again."""
+        if self.contents is not None:
+            if self.contents:
+                sink.bodyReceived(self.contents)
+            sink.bodyEnded(self.trailers)
+            return
         self._sink = sink
         chunks, self._chunks, self._held = self._chunks, [], 0
         for chunk in chunks:

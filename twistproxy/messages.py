@@ -12,7 +12,7 @@ from binascii import hexlify
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from attrs import frozen
 
@@ -364,19 +364,27 @@ class Response:
     @ivar upstream: who answered; None when a plugin did.
     """
 
-    __slots__ = ("_body", "code", "headers", "phrase", "stream", "upstream")
+    __slots__ = ("_body", "code", "filters", "headers", "phrase", "stream", "upstream")
 
     def __init__(self, code: int, headers: HeadersLike = (), body: bytes = b"", phrase: bytes = b"") -> None:
-        if not 200 <= code <= 999:
+        if not (200 <= code <= 999 or code == 101):
             raise ValueError(f"{code} is not a final status")
         self.code = code
         self.phrase = phrase
         self.headers = headers if type(headers) is Headers else Headers(headers)
         self.upstream: Upstream | None = None
         self.stream: Body | None = None
+        self.filters: list[Any] = []
         self._body: Body | None = None
         if body:
             self.body = body
+
+    def filterBody(self, bodyFilter: Any) -> None:
+        """Pass the body through an L{twistproxy.interfaces.IBodyFilter}, piece by piece as it comes; the first added is asked first.
+
+        What depends on the body's exact bytes (Content-Length, ETag, digests) is taken from the headers.
+        """
+        self.filters.append(bodyFilter)
 
     @property
     def body(self) -> Body:
@@ -436,15 +444,12 @@ class Upstream:
         return f"<Upstream {self.key}>"
 
 
-@frozen
-class Outcome:
+class Outcome(NamedTuple):
     """How one attempt at an upstream ended. Times are seconds, None when that point was not reached.
 
-    @ivar error: the word of L{twistproxy.errors.ErrorKind.reason}; empty for a complete answer.
-    @ivar code: the upstream's status; 0 without one.
-    @ivar bytesIn: body bytes sent to the upstream.
-    @ivar bytesOut: body bytes that came from it.
-    @ivar reused: whether the connection had served before.
+    C{error} is the word of L{twistproxy.errors.ErrorKind.reason}, empty for a complete answer; C{code} the upstream's
+    status, 0 without one; C{bytesIn} counts body bytes sent to the upstream and C{bytesOut} those that came from it, a
+    tunnel's included; C{reused} says whether the connection had served before.
     """
 
     upstream: Upstream

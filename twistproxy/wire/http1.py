@@ -33,7 +33,7 @@ from twistproxy.wire.guard import (
 _PARSED_AS_THEY_ARE: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)(?=.)", re.DOTALL)
-_WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"})
+_WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"te"})
 _BAD_PHRASE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -64,11 +64,12 @@ class RequestHead:
     @ivar keepAlive: whether the client wants to send more requests.
     @ivar upgrade: the values of Upgrade, when Connection names it.
     @ivar expectsContinue: whether the client waits for a 100 before its body.
+    @ivar mentionsTe: whether there is a TE line.
     """
 
     __slots__ = (
-        "authority", "connection", "expectsContinue", "items", "keepAlive", "length", "method", "minor", "scheme", "target",
-        "upgrade",
+        "authority", "connection", "expectsContinue", "items", "keepAlive", "length", "mentionsTe", "method", "minor", "scheme",
+        "target", "upgrade",
     )  # fmt: skip
 
     method: bytes
@@ -82,6 +83,7 @@ class RequestHead:
     keepAlive: bool
     upgrade: list[bytes]
     expectsContinue: bool
+    mentionsTe: bool
 
 
 class ResponseHead:
@@ -183,6 +185,7 @@ def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
         head.keepAlive = minor == 1
         head.upgrade = _NONE
     head.expectsContinue = b"expect" in found and minor == 1 and b"100-continue" in tokens(found[b"expect"])
+    head.mentionsTe = b"te" in found
     return head
 
 

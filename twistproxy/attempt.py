@@ -1,0 +1,313 @@
+"""One attempt at one upstream: its connection, the request sent there, and what came back.
+
+An attempt is one pick of a balancer, and reports exactly once. A pooled connection that turns out to be dead is
+replaced by a fresh one within the same attempt; everything else that fails ends it, and the exchange decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from twistproxy.body import EMPTY
+from twistproxy.errors import UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
+from twistproxy.forwarding import keepsTrailers
+from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
+from twistproxy.outgoing import requestHead
+from twistproxy.upstream.connection import UpstreamConnection
+from twistproxy.upstream.pool import Ticket
+from twistproxy.wire.guard import CHUNKED, single
+from twistproxy.wire.http1 import RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from twistproxy.engine import Engine
+
+_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+
+
+def mayRepeat(method: bytes, headers: FrozenHeaders) -> bool:
+    """Whether a request that an upstream may have seen can be sent again: safe methods, or the client says so.
+
+    The rule of Go's transport for connections that turn out to be stale.
+    """
+    return method in _REPEATABLE or headers.hasHeader(b"idempotency-key") or headers.hasHeader(b"x-idempotency-key")
+
+
+class AttemptOwner(Protocol):
+    """The exchange that an attempt belongs to."""
+
+    def attemptFailed(self, error: ProxyError, sent: bool) -> None:
+        """It came to nothing.
+
+        @param sent: whether any of the request may have reached the upstream.
+        """
+
+    def uploadPaused(self) -> None:
+        """The upstream takes no more of the request for now."""
+
+    def uploadResumed(self) -> None:
+        """It takes more."""
+
+    def informationReceived(self, head: ResponseHead) -> None:
+        """A 1xx other than 101."""
+
+    def responseReceived(self, head: ResponseHead) -> None:
+        """The final head, or a 101."""
+
+    def responseDataReceived(self, data: bytes) -> None:
+        """A piece of the body."""
+
+    def responseEnded(self, trailers: list[Item]) -> None:
+        """The answer is complete, and the attempt reported."""
+
+    def segmentEnded(self) -> None:
+        """All that came at once was told."""
+
+
+class UpstreamAttempt:
+    """An attempt under way. It is the waiter for and the user of a connection, and the sink of the request's body.
+
+    @ivar code: the upstream's status; 0 before.
+    @ivar connection: in use by this attempt, while it is.
+    @ivar bytesIn: body bytes sent.
+    @ivar bytesOut: body bytes received.
+    """
+
+    code = 0
+    bytesIn = 0
+    bytesOut = 0
+    connection: UpstreamConnection | None = None
+    _ticket: Ticket | None = None
+    _connected: float | None = None
+    _firstByte: float | None = None
+    _reused = False
+    _repeated = False
+    _sent = False
+    _ended = False
+    _corked = False
+    _informational = 0
+    _replay: list[bytes] | None = None  # what was sent of a body that can be sent again
+
+    def __init__(
+        self,
+        engine: Engine,
+        owner: AttemptOwner,
+        head: RequestHead,
+        outbound: OutboundRequest,
+        upstream: Upstream,
+        report: Callable[[Upstream, Outcome], None] | None,
+    ) -> None:
+        """@param report: tells the balancer that picked; None when a director chose."""
+        self._engine = engine
+        self._owner = owner
+        self._head = head
+        self._outbound = outbound
+        self.upstream = upstream
+        self._report = report
+        self._started = engine.seconds()
+        upstream.inFlight += 1
+
+    # Getting a connection.
+
+    def begin(self, upgrade: bytes, touched: bool) -> None:
+        """Go.
+
+        @param upgrade: the protocol to ask for; empty for none.
+        @param touched: whether plugins may have changed the request.
+        """
+        self._upgrade = upgrade
+        self._touched = touched
+        connection = self._engine.pools.of(self.upstream).acquire()
+        if connection is not None:
+            self._reused = True
+            self._send(connection)
+        else:
+            self._request(fresh=False)
+
+    def _request(self, fresh: bool) -> None:
+        try:
+            self._ticket = ticket = self._engine.pools.of(self.upstream).request(self, fresh)
+        except ProxyError as error:
+            self._fail(error)
+            return
+        ticket.start()
+
+    def connectionReady(self, connection: UpstreamConnection) -> None:
+        """The pool has a connection for us."""
+        self._ticket = None
+        self._reused = connection.served > 0
+        self._connected = self._engine.seconds()
+        self._send(connection)
+
+    def connectionFailed(self, error: ProxyError) -> None:
+        """There is none."""
+        self._ticket = None
+        self._fail(error)
+
+    # Sending.
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self.connection = connection
+        head, outbound = self._head, self._outbound
+        body = outbound.body
+        contents = body.contents
+        length = head.length if contents is None else len(contents)
+        chunked = length == CHUNKED
+        location = self.upstream.location
+        block = requestHead(
+            outbound,
+            location,
+            inboundHosts=single(head.items, b"host") if location.isSecure else (),
+            length=length,
+            touched=self._touched or (contents is not None and body is not EMPTY),
+            upgrade=self._upgrade,
+            keepTrailers=head.mentionsTe and keepsTrailers(head.items),
+            announced=b", ".join(single(head.items, b"trailer")) if chunked else b"",
+        )
+        connection.begin(self, block, outbound.method == b"HEAD", chunked)
+        self._sent = True
+        if body is EMPTY:
+            connection.sendEnd([])
+        else:
+            self._corked = True
+            if self._replay is not None:
+                for piece in self._replay:
+                    connection.sendData(piece)
+                if body.ended:
+                    connection.sendEnd(body.trailers)
+            else:
+                if self._reused and contents is None and mayRepeat(outbound.method, outbound.headers):
+                    self._replay = []
+                body.attach(self)
+            self._corked = False
+        connection.flush()
+
+    def bodyReceived(self, data: bytes) -> None:
+        """A piece of the request's body is to be sent."""
+        self.bytesIn += len(data)
+        if self._replay is not None:
+            if self.bytesIn > self._engine.settings.maxReplayBytes:
+                self._replay = None
+            else:
+                self._replay.append(data)
+        connection = self.connection
+        if connection is not None:
+            connection.sendData(data)
+            if not self._corked:
+                connection.flush()
+
+    def bodyEnded(self, trailers: list[Item]) -> None:
+        """The request's body is complete."""
+        connection = self.connection
+        if connection is not None:
+            connection.sendEnd(trailers)
+            if not self._corked:
+                connection.flush()
+
+    def uploadPaused(self) -> None:
+        """The upstream takes no more for now."""
+        self._owner.uploadPaused()
+
+    def uploadResumed(self) -> None:
+        """It takes more."""
+        self._owner.uploadResumed()
+
+    # Receiving.
+
+    def informationReceived(self, head: ResponseHead) -> None:
+        """A 1xx; there is a limit to them."""
+        self._informational += 1
+        if self._informational > self._engine.settings.maxInformational:
+            self._fail(ProxyError(UPSTREAM_PROTOCOL, "too many 1xx answers"))
+        else:
+            self._owner.informationReceived(head)
+
+    def responseReceived(self, head: ResponseHead) -> None:
+        """The final head, or a 101."""
+        self.code = head.code
+        self._firstByte = self._engine.seconds()
+        self._replay = None
+        self._owner.responseReceived(head)
+
+    def responseDataReceived(self, data: bytes) -> None:
+        """A piece of the body."""
+        self.bytesOut += len(data)
+        self._owner.responseDataReceived(data)
+
+    def responseEnded(self, trailers: list[Item]) -> None:
+        """The answer is complete; the connection is the pool's again."""
+        self.connection = None
+        self.end("")
+        self._owner.responseEnded(trailers)
+
+    def segmentEnded(self) -> None:
+        """All that came at once was told."""
+        self._owner.segmentEnded()
+
+    def upstreamFailed(self, error: ProxyError, answered: bool) -> None:
+        """The connection is gone, the answer not complete.
+
+        Edge-case 11: an idle connection that the upstream was just closing. Nothing came back, so a request that may be
+        repeated and still can is sent once more, on a fresh connection; the upstream is not to blame for it.
+        """
+        self.connection = None
+        outbound = self._outbound
+        if (
+            self._reused
+            and not answered
+            and not self._repeated
+            and error.kind is not UPSTREAM_TIMEOUT
+            and (self._replay is not None or outbound.body.contents is not None)
+            and mayRepeat(outbound.method, outbound.headers)
+        ):
+            self._repeated = True
+            self._reused = False
+            self.bytesIn = 0 if self._replay is None else self.bytesIn
+            self._request(fresh=True)
+        else:
+            self._fail(error)
+
+    # Ending.
+
+    def abandon(self, reason: str) -> None:
+        """Nobody wants the rest of it: leave the queue, stop connecting, or cut the connection.
+
+        @param reason: the word for the balancer; empty when the upstream did its part.
+        """
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.cancel()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abandon()
+        self.end(reason)
+
+    def _fail(self, error: ProxyError) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abandon()
+        self.end(error.kind.reason)
+        self._owner.attemptFailed(error, self._sent)
+
+    def end(self, reason: str) -> None:
+        """Note the end with the upstream, and tell the balancer; the first call counts."""
+        if self._ended:
+            return
+        self._ended = True
+        upstream = self.upstream
+        upstream.inFlight -= 1
+        started = self._started
+        firstByte = self._firstByte
+        if firstByte is not None:
+            firstByte -= started
+            latency = upstream.latency
+            upstream.latency = firstByte if latency is None else latency + 0.2 * (firstByte - latency)
+        if self._report is not None:
+            connected = None if self._connected is None else self._connected - started
+            duration = self._engine.seconds() - started
+            self._report(
+                upstream,
+                Outcome(
+                    upstream, reason, self.code, connected, firstByte, duration, self.bytesIn, self.bytesOut, self._reused
+                ),
+            )

@@ -1,0 +1,235 @@
+"""What all exchanges of one proxy share: settings, routes, pools of upstreams, connections, the sweeper, the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from twistproxy.errors import Fault, ProxyError
+from twistproxy.forwarding import Identity, identify
+from twistproxy.interfaces import IErrorHandler
+from twistproxy.messages import Address, InboundRequest, Upstream
+from twistproxy.settings import Settings
+from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.pool import ConnectionPool, IdleLimit
+
+if TYPE_CHECKING:
+    from twistproxy.delivery import ClientStream
+    from twistproxy.exchange import Exchange
+
+_log: Final = Logger(namespace="twistproxy.error")
+
+
+@frozen
+class Route:
+    """What happens to the requests that match: plugins in their order, and the pool that they go to.
+
+    @ivar touchesRequests: whether any plugin may change the request that is sent on.
+    @ivar touchesResponses: whether any plugin may change the answer.
+    """
+
+    group: UpstreamGroup | None
+    directors: tuple[Any, ...] = ()
+    modifiers: tuple[Any, ...] = ()
+    middleware: tuple[Any, ...] = ()
+    errorHandlers: tuple[Any, ...] = ()
+    name: str = ""
+    touchesRequests: bool = field(init=False)
+    touchesResponses: bool = field(init=False)
+
+    @touchesRequests.default
+    def _touchesRequests(self) -> bool:
+        return bool(self.directors or self.middleware)
+
+    @touchesResponses.default
+    def _touchesResponses(self) -> bool:
+        return bool(self.modifiers or self.middleware)
+
+
+class ClientConnection(Protocol):
+    """A client's connection, of whatever protocol."""
+
+    def close(self) -> None:
+        """Close once the exchanges under way are over."""
+
+    def abort(self) -> None:
+        """Cut it."""
+
+
+class ConnectionPools:
+    """The connection pool of each upstream, by its key; made when first asked for."""
+
+    def __init__(self, reactor: Any, settings: Settings, sweeper: Sweeper) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._sweeper = sweeper
+        self._pools: dict[str, ConnectionPool] = {}
+        self._idleLimit = IdleLimit(settings.maxIdleConnections)
+
+    def __iter__(self) -> Any:
+        return iter(self._pools.values())
+
+    def of(self, upstream: Upstream) -> ConnectionPool:
+        """The pool of C{upstream}."""
+        pool = self._pools.get(upstream.key)
+        if pool is None:
+            pool = ConnectionPool(self._reactor, upstream, self._settings, self._sweeper, self._idleLimit)
+            self._pools[upstream.key] = pool
+        return pool
+
+    def keepOnly(self, keys: frozenset[str]) -> None:
+        """Upstreams other than these are wanted no more: their idle connections close, others after their exchange."""
+        for key in [each for each in self._pools if each not in keys]:
+            self._pools.pop(key).close()
+
+    def abort(self) -> None:
+        """Cut every connection."""
+        for pool in self._pools.values():
+            pool.abort()
+
+
+class _Continue:
+    """Sends a 100 when the upstream says nothing for a while to a client that waits for one."""
+
+    def __init__(self, sweeper: Sweeper, client: ClientStream, exchange: Exchange, after: float) -> None:
+        self._sweeper = sweeper
+        self._client = client
+        self._exchange = exchange
+        self.deadline = sweeper.now + after
+        sweeper.watch(self)
+
+    def deadlinePassed(self) -> None:
+        self.deadline = NEVER
+        self._sweeper.forget(self)
+        if not self._exchange.isOver and not self._exchange.inbound.body.size:
+            self._client.sendInformation(100, b"Continue", [])
+
+
+class Engine:
+    """One proxy's shared state.
+
+    @ivar groups: pools of upstreams, by name.
+    @ivar routeFor: the route of a request; None without one.
+    @ivar errorHandlers: for requests that have no route.
+    @ivar accessLogs: told of every exchange at its end.
+    @ivar inFlight: exchanges under way.
+    @ivar isDraining: whether client connections close after their exchange.
+    @ivar seconds: the reactor's clock.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        groups: Mapping[str, UpstreamGroup],
+        routeFor: Callable[[InboundRequest], Route | None],
+        errorHandlers: Sequence[IErrorHandler] = (),
+        accessLogs: Sequence[Any] = (),
+    ) -> None:
+        self.reactor = reactor
+        self.settings = settings
+        self.groups = dict(groups)
+        self.routeFor = routeFor
+        self.errorHandlers = tuple(errorHandlers)
+        self.accessLogs = tuple(accessLogs)
+        self.sweeper = Sweeper(reactor)
+        self.pools = ConnectionPools(reactor, settings, self.sweeper)
+        self.via = settings.via.encode("ascii")
+        self.seconds: Callable[[], float] = reactor.seconds
+        self.inFlight = 0
+        self.accessLogErrors = 0
+        self.isDraining = False
+        self.channels: set[ClientConnection] = set()
+        self._quiet: list[Deferred[None]] = []
+
+    def channelGone(self) -> None:
+        """A client's connection is closed."""
+        if not self.channels and self._quiet:
+            waiting, self._quiet = self._quiet, []
+            for each in waiting:
+                each.callback(None)
+
+    def drain(self) -> Deferred[None]:
+        """Let exchanges under way end, and begin no others.
+
+        @return: a Deferred that fires when all client connections are closed; when it is cancelled, they are cut.
+        """
+        self.isDraining = True
+        for channel in list(self.channels):
+            channel.close()
+        if not self.channels:
+            return succeed(None)
+        quiet: Deferred[None] = Deferred(self._cut)
+        self._quiet.append(quiet)
+        return quiet
+
+    def _cut(self, quiet: Deferred[None]) -> None:
+        self._quiet.remove(quiet)
+        for channel in list(self.channels):
+            channel.abort()
+
+    def identify(self, peer: Any, scheme: str) -> Identity:
+        """What is said about a client's connection.
+
+        @param peer: its C{getPeer()}.
+        """
+        host = getattr(peer, "host", None)
+        address = Address(host, peer.port) if isinstance(host, str) else Address()
+        return identify(address, scheme, self.settings.trustedProxies)
+
+    def known(self, upstream: Upstream) -> Upstream:
+        """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""
+        for group in self.groups.values():
+            for member in group.members:
+                if member.key == upstream.key:
+                    return member
+        return upstream
+
+    def offerContinue(self, client: ClientStream, exchange: Exchange) -> None:
+        """The client waits for a 100: it gets ours when the upstream's does not come."""
+        _Continue(self.sweeper, client, exchange, self.settings.expectContinueTimeout)
+
+    def attemptFailed(self, exchange: Exchange, upstream: Upstream, error: ProxyError) -> None:
+        """An upstream could not be asked, and another will be."""
+        _log.warn(
+            "{method} {target} for {client}: {reason} at {upstream} ({detail}); trying another (request {request})",
+            method=exchange.inbound.method.decode("latin-1"), target=exchange.inbound.target.decode("latin-1"),
+            client=exchange.inbound.client, reason=error.kind.reason, detail=error.detail, upstream=upstream.key,
+            request=exchange.inbound.id,
+        )  # fmt: skip
+
+    def exchangeFinished(self, exchange: Exchange) -> None:
+        """It is over: the error log gets a line if it failed, and the access logs their record."""
+        self.inFlight -= 1
+        error = exchange.error
+        if error is not None:
+            self._logFailure(exchange, error)
+        for accessLog in self.accessLogs:
+            try:
+                accessLog.log(exchange)
+            except Exception:
+                self.accessLogErrors += 1
+
+    def _logFailure(self, exchange: Exchange, error: ProxyError) -> None:
+        inbound = exchange.inbound
+        report = _log.info if error.kind.fault is Fault.CLIENT else _log.error
+        report(
+            "{method} {target} from {client}: {status} {reason}{detail} (upstream {upstream}, {duration:.3f} s, request {request})",
+            method=inbound.method.decode("latin-1"), target=inbound.target.decode("latin-1"), client=inbound.client,
+            status=exchange.code or error.kind.status, reason=error.kind.reason,
+            detail=f": {error.detail}" if error.detail else "",
+            upstream=exchange.upstream.key if exchange.upstream is not None else "none",
+            duration=self.seconds() - exchange.started, request=inbound.id,
+        )  # fmt: skip
+
+    def refused(self, peer: Address, error: ProxyError) -> None:
+        """A client's bytes were no request."""
+        _log.info(
+            "A request from {client} was refused: {status} {reason}{detail}",
+            client=peer, status=error.kind.status, reason=error.kind.reason, detail=f": {error.detail}" if error.detail else "",
+        )  # fmt: skip

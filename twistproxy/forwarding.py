@@ -1,0 +1,264 @@
+"""What a proxy changes about a head on its way, as pure functions over header lines.
+
+Hop-by-hop removal in both directions, the forwarding headers of either era, the client's true address, and the joining
+of an upstream's base path and query with the request's. The rules are those of RFC 9110 section 7.6 and RFC 7239, with
+the order of Go's C{Rewrite}: remove first, let plugins work on what is left, write the framing last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from itertools import product
+from typing import Final
+
+from attrs import frozen
+
+from twistproxy.messages import Address, Item
+from twistproxy.settings import Network
+from twistproxy.wire.guard import single, tokens
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"alt-svc", b"http2-settings",
+    }
+)  # fmt: skip
+"""Removed in both directions: RFC 9110 section 7.6.1's list, Proxy-Connection (RFC 9112 C.2.2), Alt-Svc, which names
+another connection, and HTTP2-Settings (RFC 9113 section 3.1)."""
+
+
+def _spellings(name: bytes) -> list[bytes]:
+    """A name with each of its hyphens also as an underscore: CGI and WSGI programs cannot tell them apart."""
+    parts = name.split(b"-")
+    return [
+        b"".join(part + mark for part, mark in zip(parts, (*marks, b""), strict=True))
+        for marks in product((b"-", b"_"), repeat=len(parts) - 1)
+    ]
+
+
+FORWARDING: Final = frozenset(
+    spelling
+    for name in (
+        b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port",
+        b"x-forwarded-server", b"x-forwarded-prefix", b"x-real-ip",
+    )
+    for spelling in _spellings(name)
+)  # fmt: skip
+"""What a client may not say about itself, in all spellings."""
+
+_DROPPED: Final = HOP_BY_HOP | FORWARDING | {b"proxy"}  # Proxy: becomes HTTP_PROXY in CGI programs (CVE-2016-1000111)
+_HARMLESS_OPTIONS: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te"})
+_NOT_NOMINABLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
+
+
+def nominated(connection: Sequence[bytes]) -> frozenset[bytes]:
+    """The header names that Connection's options take away: all but those that frame or address the message."""
+    for option in connection:
+        if option not in _HARMLESS_OPTIONS:
+            return frozenset(connection) - _NOT_NOMINABLE
+    return _NO_NAMES
+
+
+@frozen
+class Identity:
+    """What the proxy says about one client connection, made once for it.
+
+    @ivar client: the client's address, as far as it is trusted.
+    @ivar peer: the address at the other end.
+    @ivar trusted: whether the peer is a trusted proxy, whose own headers are kept.
+    @ivar items: the forwarding headers of a request of an untrusted peer, but for X-Forwarded-Host.
+    """
+
+    client: Address
+    peer: Address
+    trusted: bool
+    scheme: str
+    items: tuple[Item, ...]
+
+
+@lru_cache(maxsize=4096)
+def _isTrusted(host: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def isTrusted(host: str, networks: tuple[Network, ...]) -> bool:
+    """Whether C{host}, an IP address as text, is in one of C{networks}."""
+    return bool(networks) and _isTrusted(host, networks)
+
+
+def identify(peer: Address, scheme: str, trusted: tuple[Network, ...]) -> Identity:
+    """What to say about a connection from C{peer}.
+
+    @param scheme: how the client reached us.
+    @param trusted: networks of trusted proxies.
+    """
+    host = peer.host.partition("%")[0]
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    if host != peer.host:
+        peer = Address(host, peer.port)
+    items: list[Item] = []
+    if host:
+        raw = host.encode("ascii")
+        items.append((b"x-forwarded-for", b"X-Forwarded-For", raw))
+        items.append((b"x-real-ip", b"X-Real-IP", raw))
+    items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
+    return Identity(peer, peer, isTrusted(host, trusted), scheme, tuple(items))
+
+
+def clientAddress(peer: Address, chain: Sequence[str], trusted: tuple[Network, ...]) -> Address:
+    """The client's address: from the right end of X-Forwarded-For, the first that is not a trusted proxy.
+
+    What stands left of that one was written by somebody who is not trusted.
+
+    @param chain: the elements of X-Forwarded-For, left to right; only asked when C{peer} is trusted.
+    """
+    if not isTrusted(peer.host, trusted):
+        return peer
+    best = peer
+    for element in reversed(chain):
+        host = _bareAddress(element)
+        if host is None:
+            break
+        best = Address(host, 0)
+        if not isTrusted(host, trusted):
+            break
+    return best
+
+
+def _bareAddress(element: str) -> str | None:
+    """An element of X-Forwarded-For as an IP address, its port and brackets removed; None when it is none."""
+    text = element.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
+
+
+def outboundItems(
+    items: list[Item],
+    connection: Sequence[bytes],
+    identity: Identity,
+    trusted: tuple[Network, ...] = (),
+    via: bytes = b"",
+    emitForwarded: bool = False,
+) -> tuple[list[Item], Address]:
+    """The header lines to send on, before directors see them, and the client's address.
+
+    Removed are what Connection names, hop-by-hop headers and what the client says about itself; added is what we know:
+    X-Forwarded-For, -Proto, -Host and X-Real-IP, with a trusted peer's values kept and appended to.
+
+    @param items: the inbound lines.
+    @param connection: the options of Connection, lower-case.
+    @param via: our name in Via; empty for none.
+    @param emitForwarded: whether to send RFC 7239 Forwarded as well.
+    """
+    named = nominated(connection) if connection else _NO_NAMES
+    if named:
+        out = [item for item in items if item[0] not in _DROPPED and item[0] not in named]
+    else:
+        out = [item for item in items if item[0] not in _DROPPED]
+    client = identity.client
+    if identity.trusted:
+        client = _appendForwarding(out, items, identity, trusted)
+    else:
+        out += identity.items
+        for item in out:
+            if item[0] == b"host":
+                out.append((b"x-forwarded-host", b"X-Forwarded-Host", item[2]))
+                break
+    if via:
+        out.append((b"via", b"Via", b"1.1 " + via))
+    if emitForwarded:
+        _appendForwarded(out, items, identity)
+    return out, client
+
+
+def _appendForwarding(out: list[Item], items: list[Item], identity: Identity, trusted: tuple[Network, ...]) -> Address:
+    """The forwarding headers of a request that came through a trusted proxy."""
+    chain = [each for each in b",".join(single(items, b"x-forwarded-for")).split(b",") if each.strip()]
+    texts = [each.strip().decode("latin-1") for each in chain]
+    client = clientAddress(identity.peer, texts, trusted)
+    if identity.peer.host:
+        texts.append(identity.peer.host)
+    if texts:
+        out.append((b"x-forwarded-for", b"X-Forwarded-For", ", ".join(texts).encode("latin-1")))
+    if client.host:
+        out.append((b"x-real-ip", b"X-Real-IP", client.host.encode("ascii")))
+    hosts = single(items, b"x-forwarded-host") or single(items, b"host")
+    protocols = single(items, b"x-forwarded-proto")
+    protocol = protocols[0] if protocols else identity.scheme.encode("ascii")
+    out.append((b"x-forwarded-proto", b"X-Forwarded-Proto", protocol))
+    if hosts:
+        out.append((b"x-forwarded-host", b"X-Forwarded-Host", hosts[0]))
+    for name in (b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-prefix"):
+        out += [item for item in items if item[0] == name]
+    return client
+
+
+def _appendForwarded(out: list[Item], items: list[Item], identity: Identity) -> None:
+    """RFC 7239: one element of ours, behind a trusted peer's."""
+    host = identity.peer.host
+    parts = ["for=" + (f'"[{host}]"' if ":" in host else host or "unknown")]
+    named = single(items, b"host")
+    if named:
+        parts.append('host="' + named[0].decode("latin-1").replace("\\", "").replace('"', "") + '"')
+    parts.append(f"proto={identity.scheme}")
+    values = single(items, b"forwarded") if identity.trusted else []
+    values.append(";".join(parts).encode("latin-1"))
+    out.append((b"forwarded", b"Forwarded", b", ".join(values)))
+
+
+def keepsTrailers(items: list[Item]) -> bool:
+    """Whether a TE line asks for trailers: the one token of TE that is sent on (RFC 9110 section 10.1.4)."""
+    return b"trailers" in tokens(single(items, b"te"))
+
+
+def upgradeTokens(values: list[bytes]) -> list[bytes]:
+    """What a client wants to upgrade to, as sent, h2c left out: that would be a way around every rule made here."""
+    wanted = [each.strip(b" \t") for each in b",".join(values).split(b",")]
+    return [each for each in wanted if each and each.lower() != b"h2c"]
+
+
+def responseItems(items: list[Item], connection: Sequence[bytes]) -> list[Item]:
+    """The end-to-end header lines of a response, of a 1xx too."""
+    named = nominated(connection) if connection else _NO_NAMES
+    if named:
+        return [item for item in items if item[0] not in HOP_BY_HOP and item[0] not in named]
+    return [item for item in items if item[0] not in HOP_BY_HOP]
+
+
+def joinPath(base: bytes, path: bytes) -> bytes:
+    """C{path} below C{base}, with exactly one slash where they meet; bytes are kept as they are.
+
+    As Go's singleJoiningSlash, on raw paths.
+    """
+    if base == b"" or base == b"/":
+        return path
+    if path == b"*":
+        return path
+    if base[-1:] == b"/":
+        return base + path[1:] if path[:1] == b"/" else base + path
+    return base + path if path[:1] == b"/" else base + b"/" + path
+
+
+def joinQuery(base: bytes | None, query: bytes | None) -> bytes | None:
+    """An upstream's own query before the request's, joined by C{&}; None for neither."""
+    if not base:
+        return query
+    if not query:
+        return base
+    return base + b"&" + query

@@ -1,0 +1,136 @@
+"""The proxy for programs: L{ReverseProxy}, a factory for any endpoint, and a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twistproxy.balancers.roundrobin import RoundRobin
+from twistproxy.engine import Engine, Route
+from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier
+from twistproxy.messages import InboundRequest, Upstream
+from twistproxy.server.channel import ClientChannel
+from twistproxy.settings import Settings
+from twistproxy.upstream.group import UpstreamGroup
+
+_log = Logger()
+
+
+@implementer(IProtocolFactory)
+class ProxyFactory:
+    """Makes a channel for each client's connection; the clock of the deadlines runs while it is in use.
+
+    @ivar engine: what all its connections share.
+    """
+
+    noisy = False
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._uses = 0
+
+    def doStart(self) -> None:
+        """A port uses it."""
+        self._uses += 1
+        if self._uses == 1:
+            self.engine.sweeper.start()
+
+    def doStop(self) -> None:
+        """A port uses it no longer. Connections go on, and so does their clock."""
+        self._uses -= 1
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """A channel."""
+        return ClientChannel(self.engine)
+
+
+class ReverseProxy(Service, ProxyFactory):
+    """A reverse proxy in a Twisted program.
+
+    Give it to an endpoint's C{listen} as a factory; add it to an application as a service, or call C{startService} and
+    C{stopService}, so that it drains at the end::
+
+        proxy = ReverseProxy(reactor, ["http://127.0.0.1:9000"])
+        TCP4ServerEndpoint(reactor, 8080).listen(proxy)
+
+    @ivar upstreams: the members of its pool; L{setUpstreams} changes them.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        upstreams: Iterable[str | Upstream],
+        *,
+        balancer: IBalancer | None = None,
+        directors: Sequence[IDirector] = (),
+        modifiers: Sequence[IResponseModifier] = (),
+        errorHandlers: Sequence[IErrorHandler] = (),
+        middleware: Sequence[Any] = (),
+        accessLogs: Sequence[Any] = (),
+        pools: Mapping[str, UpstreamGroup] | None = None,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
+    ) -> None:
+        """
+        @param reactor: connects to upstreams and keeps time.
+        @param upstreams: URLs, or L{Upstream}s.
+        @param balancer: picks among them; round robin by default.
+        @param pools: further pools that directors may name.
+        @raise ValueError: when a URL can't be understood.
+        """
+        group = UpstreamGroup("default", balancer or RoundRobin(), self._members(upstreams))
+        route = Route(
+            group, tuple(directors), tuple(modifiers), tuple(middleware), tuple(errorHandlers), name="default"
+        )
+        self._group = group
+
+        def routeFor(request: InboundRequest) -> Route:
+            return route
+
+        groups = {"default": group, **(pools or {})}
+        ProxyFactory.__init__(self, Engine(reactor, settings, groups, routeFor, errorHandlers, accessLogs))
+
+    @staticmethod
+    def _members(upstreams: Iterable[str | Upstream]) -> list[Upstream]:
+        return [each if isinstance(each, Upstream) else Upstream(each) for each in upstreams]
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """The members of its pool."""
+        return self._group.members
+
+    def setUpstreams(self, upstreams: Iterable[str | Upstream]) -> None:
+        """Replace the members. Those that stay keep their counters and connections; exchanges at others end normally."""
+        self._group.setMembers(self._members(upstreams))
+        groups = self.engine.groups.values()
+        self.engine.pools.keepOnly(frozenset(member.key for group in groups for member in group.members))
+
+    def startService(self) -> None:
+        """Keep time."""
+        super().startService()
+        self.engine.isDraining = False
+        self.engine.sweeper.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Let exchanges end, C{Settings.drainTimeout} seconds at most; then cut what is left.
+
+        @return: fires when all connections are closed.
+        """
+        super().stopService()
+        engine = self.engine
+        draining = engine.drain()
+        draining.addTimeout(engine.settings.drainTimeout, engine.reactor)
+        return draining.addBoth(self._drained)
+
+    def _drained(self, result: object) -> None:
+        engine = self.engine
+        for channel in list(engine.channels):
+            channel.abort()
+        engine.pools.abort()
+        engine.sweeper.stop()

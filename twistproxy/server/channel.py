@@ -1,0 +1,459 @@
+"""A client's connection: HTTP/1.1 and 1.0, one exchange after another, answers in the order of the requests.
+
+It reads requests, frames answers, and keeps time: for a head, for a body, for idleness, for a client that takes nothing.
+What is done about a request is the exchange's business.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.body import EMPTY, Body
+from twistproxy.delivery import hasNoBody
+from twistproxy.engine import Engine
+from twistproxy.errorpage import errorPage, statusPhrase
+from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
+from twistproxy.exchange import Exchange
+from twistproxy.messages import Item
+from twistproxy.server.progress import ackedBytes, resetOnClose
+from twistproxy.sweep import NEVER
+from twistproxy.tunnel import TunnelEnd, canHalfClose
+from twistproxy.wire.chunked import encodeChunk, encodeEnd
+from twistproxy.wire.http1 import RequestHead, RequestReader, encodeHead
+
+_CLOSE: Final[Item] = (b"connection", b"Connection", b"close")
+_KEEP_ALIVE: Final[Item] = (b"connection", b"Connection", b"keep-alive")
+_CHUNKED: Final[Item] = (b"transfer-encoding", b"Transfer-Encoding", b"chunked")
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ClientChannel(Protocol):
+    """One client's connection, and the L{twistproxy.delivery.ClientStream} of its exchanges.
+
+    @ivar deadline: see L{twistproxy.sweep.Watched}.
+    """
+
+    transport: Any
+    deadline: float = NEVER
+    _exchange: Exchange | None = None
+    _body: Body | None = None  # of the request that is being read, or was last
+    _head: RequestHead | None = None
+    _out: list[bytes]
+    _chunked = False
+    _untilClose = False
+    _keepAlive = True
+    _noBody = False
+    _isReading = True
+    _isProcessing = False
+    _writePaused = False
+    _closing = False  # an answer was the last: what still comes is dropped
+    _dropped = 0
+    _isLost = False
+    _tunnel: TunnelEnd | None = None
+    _headStarted = True  # the first head's time begins with the connection
+    _bodyMark = 0
+    _acked: int | None = None
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reader = RequestReader(engine.settings)
+        self._out = []
+
+    def __repr__(self) -> str:
+        return f"<ClientChannel {self._identity.peer} {self._exchange!r}>"
+
+    @property
+    def isIdle(self) -> bool:
+        """Whether it is between exchanges."""
+        return self._exchange is None and self._tunnel is None
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        """A client is there; the head of its request has to follow."""
+        transport, engine = self.transport, self._engine
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+            if engine.settings.tcpKeepAlive:
+                transport.setTcpKeepAlive(True)
+        transport.registerProducer(self, True)
+        scheme = "https" if ISSLTransport.providedBy(transport) else "http"
+        self._identity = engine.identify(transport.getPeer(), scheme)
+        self.deadline = engine.sweeper.after(engine.settings.headTimeout)
+        engine.sweeper.watch(self)
+        engine.channels.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of requests, of a tunnel, or of a request that was answered already."""
+        if self._tunnel is not None:
+            self._tunnel.dataReceived(data)
+        elif self._closing:
+            self._drop(data)
+        else:
+            reader = self._reader
+            reader.receiveData(data)
+            if self._exchange is not None and reader.isDone:
+                if reader.buffered > self._engine.settings.maxPipelinedBytes:
+                    self._stopReading()
+            else:
+                self._process()
+
+    def readConnectionLost(self) -> None:
+        """The client half-closed: the end of a tunnel's direction; else it left, as for nginx and Go."""
+        if self._tunnel is not None:
+            self._tunnel.readConnectionLost()
+        else:
+            self._leave("it closed the connection")
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed, as we or a tunnel asked for."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The client is gone: so is the reason for whatever is done for it."""
+        self._isLost = True
+        self.deadline = NEVER
+        self._engine.sweeper.forget(self)
+        self._engine.channels.discard(self)
+        if self._tunnel is not None:
+            self._tunnel.connectionLost(reason)
+        else:
+            self._leave(reason.getErrorMessage())
+        self._engine.channelGone()
+
+    def _leave(self, detail: str) -> None:
+        exchange, self._exchange = self._exchange, None
+        self._closing = True
+        if exchange is not None:
+            exchange.clientLost(detail)
+
+    # Reading requests.
+
+    def _process(self) -> None:
+        """Read what there is, until an exchange is under way whose request is complete or incomplete here."""
+        if self._isProcessing:
+            return
+        self._isProcessing = True
+        try:
+            while not self._closing and not self._isLost:
+                if self._exchange is not None:
+                    if not self._readBody(self._exchange):
+                        break
+                    continue
+                if self._writePaused:
+                    break  # the client takes no answers: no new question either
+                head = self._reader.nextEvent()
+                if head is None:
+                    self._awaitRequest()
+                    break
+                self._begin(head)  # type: ignore[arg-type]
+        except ProxyError as error:
+            self._refuse(error)
+        finally:
+            self._isProcessing = False
+
+    def _begin(self, head: RequestHead) -> None:
+        """A head is complete: the rest of its segment is parsed before anybody hears of it."""
+        engine, reader = self._engine, self._reader
+        self._head = head
+        self._keepAlive = head.keepAlive
+        if head.length == 0:
+            body = EMPTY
+            reader.nextEvent()
+        else:
+            body = Body(self)
+        self._body = body
+        exchange = Exchange(engine, self, head, self._identity, body)
+        self._exchange = exchange
+        self.deadline = NEVER
+        if body is not EMPTY:
+            while (event := reader.nextEvent()) is not None:
+                if event.__class__ is bytes:
+                    body.dataReceived(event)  # type: ignore[arg-type]
+                else:
+                    body.allReceived(event.trailers)  # type: ignore[union-attr]
+            self._awaitBody()
+        exchange.start()
+
+    def _readBody(self, exchange: Exchange) -> bool:
+        """@return: whether the exchange ended meanwhile, so that there may be more to do."""
+        body, reader = self._body, self._reader
+        assert body is not None
+        while not reader.isDone and self._exchange is exchange and not self._closing:
+            event = reader.nextEvent()
+            if event is None:
+                break
+            if event.__class__ is bytes:
+                body.dataReceived(event)  # type: ignore[arg-type]
+            else:
+                self.deadline = NEVER
+                body.allReceived(event.trailers)  # type: ignore[union-attr]
+        return self._exchange is not exchange
+
+    def _awaitRequest(self) -> None:
+        settings = self._engine.settings
+        if self._reader.buffered:
+            if not self._headStarted:
+                self.deadline = self._engine.sweeper.after(settings.headTimeout)
+                self._headStarted = True
+        elif self._engine.isDraining:
+            self._close()
+            return
+        self._startReading()
+
+    def _awaitBody(self) -> None:
+        """Begin a stretch of time in which some of the body has to come."""
+        if not self._reader.isDone and self._body is not None and self._isReading:
+            self._bodyMark = self._body.size
+            self.deadline = self._engine.sweeper.after(self._engine.settings.bodyTimeout)
+
+    def _refuse(self, error: ProxyError) -> None:
+        """What came cannot be read any further."""
+        exchange = self._exchange
+        self._keepAlive = False
+        if exchange is not None:
+            exchange.clientFailed(error)
+            return
+        self._engine.refused(self._identity.peer, error)
+        page = errorPage(error.kind, "", "")
+        text = page.body.contents or b""
+        items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
+        self.sendHead(page.code, statusPhrase(page.code), items, len(text))
+        self.sendData(text)
+        self.sendEnd([])
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._dropped > self._engine.settings.maxLingerBytes:
+            self.transport.abortConnection()
+
+    # Reading and not reading, as the source of a request's body.
+
+    def bodyWanted(self) -> None:
+        """A plugin reads the body: a client that waits for a 100 must not wait for the upstream's."""
+        if self._head is not None and self._head.expectsContinue and self._body is not None and not self._body.size:
+            self.sendInformation(100, b"Continue", [])
+
+    def pauseBody(self) -> None:
+        """Take no more of the request's body for now."""
+        self._stopReading()
+        if not self._reader.isDone:
+            self.deadline = NEVER
+
+    def resumeBody(self) -> None:
+        """Take more."""
+        self._startReading()
+        if self._exchange is not None:
+            self._awaitBody()
+
+    def _stopReading(self) -> None:
+        if self._isReading and not self._isLost:
+            self._isReading = False
+            self.transport.pauseProducing()
+
+    def _startReading(self) -> None:
+        if not self._isReading and not self._isLost:
+            self._isReading = True
+            self.transport.resumeProducing()
+
+    # Writing answers: twistproxy.delivery.ClientStream.
+
+    def sendInformation(self, code: int, phrase: bytes, items: list[Item]) -> None:
+        """A 1xx, at once; HTTP/1.0 has none."""
+        if self._head is not None and self._head.minor and not self._isLost:
+            self.transport.write(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items))
+
+    def sendHead(self, code: int, phrase: bytes, items: list[Item], length: int, announced: bytes = b"") -> None:
+        """The head of the answer, framed for this client."""
+        head = self._head
+        minor = head.minor if head is not None else 1
+        toHead = head is not None and head.method == b"HEAD"
+        self._noBody = hasNoBody(code, toHead)
+        self._chunked = False
+        if code == 101:
+            self._out.append(encodeHead(b"HTTP/1.1 101 %b\r\n" % phrase, items))
+            return
+        if length < 0 and not self._noBody:
+            if minor:
+                self._chunked = True
+                items.append(_CHUNKED)
+                if announced:
+                    items.append((b"trailer", b"Trailer", announced))
+            else:
+                self._keepAlive = False
+                self._untilClose = True
+        if not self._reader.isDone or self._engine.isDraining:
+            self._keepAlive = False  # answered before the request was complete
+        if not self._keepAlive:
+            items.append(_CLOSE)
+        elif not minor:
+            items.append(_KEEP_ALIVE)
+        self._out.append(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase), items))
+
+    def sendData(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._noBody or not data:
+            return
+        if self._chunked:
+            self._out.extend(encodeChunk(data))
+        else:
+            self._out.append(data)
+
+    def flush(self) -> None:
+        """Write what was sent."""
+        out = self._out
+        if out:
+            self._out = []
+            if len(out) == 1:
+                self.transport.write(out[0])
+            else:
+                self.transport.writeSequence(out)
+
+    def sendEnd(self, trailers: list[Item]) -> None:
+        """The answer is complete: on to the next request, or close."""
+        if self._chunked and not self._noBody:
+            self._out.append(encodeEnd(trailers))
+        self.flush()
+        self._exchange = None
+        self._body = None
+        if self._isLost:
+            return
+        if not self._keepAlive or not self._reader.isDone:
+            self._close()
+            return
+        self._head = None
+        self._reader.startNextMessage()
+        self._headStarted = False
+        if not self._writePaused:
+            self.deadline = self._engine.sweeper.after(self._engine.settings.keepAliveTimeout)
+        if self._reader.buffered or self._engine.isDraining or not self._isReading:
+            self._process()
+
+    def truncate(self) -> None:
+        """The answer breaks off: close short of its length, without its last chunk, or, where only the close would end
+        it, by a reset; but first let go what there is of it."""
+        self.flush()
+        self._exchange = None
+        self._closing = True
+        if self._isLost:
+            return
+        self.transport.unregisterProducer()
+        self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+        if self._untilClose and not resetOnClose(self.transport):
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def splice(self, end: TunnelEnd) -> bytes:
+        """HTTP is over: everything is C{end}'s now.
+
+        @return: what the client sent behind its request.
+        """
+        self._tunnel = end
+        self._exchange = None
+        self.deadline = NEVER
+        self.transport.unregisterProducer()
+        self._startReading()
+        return self._reader.takeBuffered()
+
+    def close(self) -> None:
+        """Close once the exchange under way is over; an idle connection closes now."""
+        if self.isIdle and not self._isLost and not self._closing:
+            self._close()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if not self._isLost:
+            self.transport.unregisterProducer()
+            self.transport.abortConnection()
+
+    def _close(self) -> None:
+        """Close after what was written, gently: a reset while the client still sends could cost it our answer."""
+        self._closing = True
+        self._exchange = None
+        self.transport.unregisterProducer()
+        self._writePaused = False
+        complete = (self._reader.isDone or not self._head) and not self._reader.buffered
+        self._reader.takeBuffered()
+        if complete or not canHalfClose(self.transport):
+            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            self.transport.loseConnection()
+            return
+        self.deadline = self._engine.sweeper.after(self._engine.settings.lingerTimeout)
+        self.transport.loseWriteConnection()
+        self._startReading()
+
+    # From the transport's buffer, as its producer.
+
+    def pauseProducing(self) -> None:
+        """Our buffer towards the client is full."""
+        if not self._writePaused:
+            self._writePaused = True
+            self._acked = ackedBytes(self.transport)
+            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            if self._exchange is not None:
+                self._exchange.clientPaused()
+
+    def resumeProducing(self) -> None:
+        """It is empty again."""
+        if not self._writePaused:
+            return
+        self._writePaused = False
+        self.deadline = NEVER
+        if self._exchange is not None:
+            self._awaitBody()
+            self._exchange.clientResumed()
+        elif not self._closing:
+            self.deadline = self._engine.sweeper.after(self._engine.settings.keepAliveTimeout)
+            self._process()
+
+    def stopProducing(self) -> None:
+        """The transport is going down; C{connectionLost} follows."""
+
+    # Time.
+
+    def deadlinePassed(self) -> None:
+        """Whatever we wait for did not come."""
+        exchange = self._exchange
+        if self._closing:
+            self.abort()
+        elif self._writePaused:
+            self._checkProgress()
+        elif exchange is not None:
+            self._checkBody(exchange)
+        elif self._headStarted and self._reader.buffered:
+            self._refuse(ProxyError(CLIENT_TIMEOUT, "the head did not become complete"))
+        else:
+            self._close()
+
+    def _checkProgress(self) -> None:
+        """Whether the client takes anything of its answer at all."""
+        acked = ackedBytes(self.transport)
+        if acked is not None and self._acked is not None and acked > self._acked:
+            self._acked = acked
+            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            return
+        exchange, self._exchange = self._exchange, None
+        self._closing = True
+        if exchange is not None:
+            exchange.clientLost("it took nothing of its answer for too long")
+        self.abort()
+
+    def _checkBody(self, exchange: Exchange) -> None:
+        """Whether enough of the request's body came since the last look."""
+        body, settings = self._body, self._engine.settings
+        self.deadline = NEVER
+        if body is None or self._reader.isDone:
+            return
+        received = body.size - self._bodyMark
+        if received and received >= settings.minBodyRate * settings.bodyTimeout:
+            self._awaitBody()
+            return
+        self._keepAlive = False
+        exchange.clientFailed(ProxyError(CLIENT_TIMEOUT, f"{received} bytes of the body in {settings.bodyTimeout:g} s"))

@@ -1,0 +1,180 @@
+"""After a 101: two transports spliced, byte for byte, until both directions have ended.
+
+Each end writes what it receives to the other's transport, and each transport is the other's producer, so that a full
+buffer stops the sender. A half-close is passed on where both sides can have one; where one cannot (TLS in Twisted),
+the end of one direction ends both. From here on nothing of HTTP is ever written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITCPTransport
+from twisted.python.failure import Failure
+
+from twistproxy.sweep import NEVER, Sweeper
+
+
+@frozen
+class TunnelStatistics:
+    """What a tunnel moved, in bytes, and why it ended.
+
+    @ivar reason: C{"closed"}, C{"reset"} or C{"idle"}.
+    """
+
+    fromClient: int
+    fromUpstream: int
+    reason: str
+
+
+def canHalfClose(transport: object) -> bool:
+    """Whether one direction of a transport can end before the other: TCP and UNIX sockets, never TLS in Twisted.
+
+    C{TLSMemoryBIOProtocol} passes unknown attributes on to the TCP transport below it, so that asking for
+    C{loseWriteConnection} would cut TLS short without a close_notify: the type decides, not the attribute.
+    """
+    if ISSLTransport.providedBy(transport):
+        return False
+    return hasattr(transport, "loseWriteConnection") or IHalfCloseableDescriptor.providedBy(transport)
+
+
+class TunnelEnd:
+    """One side of a tunnel: what its protocol passes on once HTTP is over.
+
+    @ivar received: bytes that came in here.
+    @ivar inputEnded: whether this side will send no more.
+    """
+
+    __slots__ = ("_tunnel", "_write", "inputEnded", "isLost", "other", "received", "transport")
+
+    other: TunnelEnd
+    _write: Callable[[bytes], None]
+
+    def __init__(self, tunnel: Tunnel, transport: ITCPTransport) -> None:
+        self._tunnel = tunnel
+        self.transport = transport
+        self.received = 0
+        self.inputEnded = False
+        self.isLost = False
+
+    def join(self, other: TunnelEnd) -> None:
+        """C{other} is where everything goes, and what stops when there is too much of it."""
+        self.other = other
+        self._write = other.transport.write
+        other.transport.registerProducer(self.transport, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass it on."""
+        self.received += len(data)
+        tunnel = self._tunnel
+        tunnel.deadline = tunnel.nextDeadline()
+        self._write(data)
+
+    def readConnectionLost(self) -> None:
+        """This side sends no more: pass that on, once what it sent is written."""
+        if self.inputEnded:
+            return
+        self.inputEnded = True
+        other = self.other
+        if other.isLost:
+            self.transport.loseConnection()
+            return
+        other.transport.unregisterProducer()
+        if other.inputEnded or not canHalfClose(other.transport) or not canHalfClose(self.transport):
+            self._tunnel.finish("closed")
+        else:
+            other.transport.loseWriteConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """This side is gone: the other follows, in the same manner."""
+        self.isLost = self.inputEnded = True
+        other = self.other
+        clean = reason.check(ConnectionDone) is not None
+        if not other.isLost:
+            other.transport.unregisterProducer()
+            if clean:
+                other.transport.loseConnection()
+            else:
+                other.transport.abortConnection()
+        self._tunnel.sideLost("closed" if clean else "reset")
+
+
+class Tunnel:
+    """Two transports and what joins them.
+
+    @ivar client: the end towards the client; its protocol passes on its events there.
+    @ivar upstream: the same towards the upstream.
+    @ivar deadline: see L{twistproxy.sweep.Watched}: a tunnel in which nothing moves is closed.
+    """
+
+    __slots__ = ("_ended", "_idleTimeout", "_reason", "_sweeper", "client", "deadline", "upstream")
+
+    def __init__(
+        self,
+        client: ITCPTransport,
+        upstream: ITCPTransport,
+        sweeper: Sweeper,
+        idleTimeout: float,
+        ended: Callable[[TunnelStatistics], None],
+    ) -> None:
+        self._sweeper = sweeper
+        self._idleTimeout = idleTimeout
+        self._ended: Callable[[TunnelStatistics], None] | None = ended
+        self._reason = ""
+        self.client = TunnelEnd(self, client)
+        self.upstream = TunnelEnd(self, upstream)
+        self.deadline = NEVER
+
+    def start(self, fromClient: bytes, fromUpstream: bytes) -> None:
+        """Splice. Neither transport may have a producer; reading goes on wherever it was paused.
+
+        @param fromClient: what the client had sent behind its request.
+        @param fromUpstream: what the upstream had sent behind its 101.
+        """
+        self.deadline = self.nextDeadline()
+        self._sweeper.watch(self)
+        self.client.join(self.upstream)
+        self.upstream.join(self.client)
+        if fromUpstream:
+            self.upstream.dataReceived(fromUpstream)
+        if fromClient:
+            self.client.dataReceived(fromClient)
+
+    def nextDeadline(self) -> float:
+        """When it is idle for too long, if nothing moves from now on."""
+        return self._sweeper.after(self._idleTimeout)
+
+    def deadlinePassed(self) -> None:
+        """Nothing moved for too long."""
+        self.finish("idle")
+
+    def abort(self) -> None:
+        """Cut both sides."""
+        self._reason = self._reason or "aborted"
+        for end in (self.client, self.upstream):
+            if not end.isLost:
+                end.transport.unregisterProducer()
+                end.transport.abortConnection()
+
+    def finish(self, reason: str) -> None:
+        """Close both sides, once what was received is written."""
+        self._reason = self._reason or reason
+        self.deadline = NEVER if reason != "idle" else self._sweeper.after(0)
+        for end in (self.client, self.upstream):
+            if not end.isLost:
+                end.transport.unregisterProducer()
+                if reason == "idle":
+                    end.transport.abortConnection()
+                else:
+                    end.transport.loseConnection()
+
+    def sideLost(self, reason: str) -> None:
+        """One side is gone; after the other, so is the tunnel."""
+        self._reason = self._reason or reason
+        if self.client.isLost and self.upstream.isLost and self._ended is not None:
+            ended, self._ended = self._ended, None
+            self.deadline = NEVER
+            self._sweeper.forget(self)
+            ended(TunnelStatistics(self.client.received, self.upstream.received, self._reason))

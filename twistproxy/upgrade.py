@@ -1,0 +1,60 @@
+"""Who may switch protocols: the checks on an upgrade's request and on the 101 that answers it. Pure.
+
+A proxy that takes a 101 for granted relays whatever follows as if somebody had asked for it: both sides must have, for
+the same protocol. Rules as in Go's ReverseProxy and HAProxy's websocket tests, with the gaps of either closed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from twistproxy.errors import BAD_REQUEST, UPSTREAM_PROTOCOL, ProxyError
+from twistproxy.forwarding import upgradeTokens
+from twistproxy.messages import FrozenHeaders
+from twistproxy.wire.guard import single
+from twistproxy.wire.http1 import RequestHead, ResponseHead
+
+_PRINTABLE: Final = re.compile(rb"[\x21-\x7e]+(?: [\x21-\x7e]+)*\Z")
+
+
+def checkUpgradeRequest(head: RequestHead) -> bytes:
+    """What to ask the upstream to upgrade to; empty for nothing.
+
+    C{h2c} is left out, and the request, body and all, goes on as plain HTTP: an h2c tunnel would carry requests past
+    every rule. Any other upgrade with a body is refused: where the body ends and the tunnel begins is what request
+    smuggling disagrees about.
+
+    @raise ProxyError: 400.
+    """
+    wanted = upgradeTokens(head.upgrade)
+    if not wanted:
+        return b""
+    if head.length != 0:
+        raise ProxyError(BAD_REQUEST, "an upgrade with a body")
+    for each in wanted:
+        if not _PRINTABLE.match(each):
+            raise ProxyError(BAD_REQUEST, "an unprintable protocol in Upgrade")
+    if any(each.lower() == b"websocket" for each in wanted) and not single(head.items, b"sec-websocket-key"):
+        raise ProxyError(BAD_REQUEST, "a WebSocket upgrade without Sec-WebSocket-Key")
+    return b", ".join(wanted)
+
+
+def checkUpgradeAnswer(wanted: bytes, head: ResponseHead, lenient: bool) -> bytes:
+    """The protocol that a 101 switches to, as it spells it.
+
+    @param wanted: what was asked for; empty for nothing.
+    @param lenient: whether Connection may fail to name Upgrade.
+    @raise ProxyError: 502.
+    """
+    if not wanted:
+        raise ProxyError(UPSTREAM_PROTOCOL, "a 101 that nobody asked for")
+    given = [each.strip(b" \t") for each in b",".join(head.upgrade).split(b",") if each.strip(b" \t")]
+    asked = {each.strip().lower() for each in wanted.split(b",")}
+    if len(given) != 1 or given[0].lower() not in asked:
+        raise ProxyError(UPSTREAM_PROTOCOL, "a 101 to another protocol than asked for")
+    if not head.upgradeNamed and not lenient:
+        raise ProxyError(UPSTREAM_PROTOCOL, "a 101 without Connection: upgrade")
+    if given[0].lower() == b"websocket" and not FrozenHeaders(head.items).hasHeader(b"sec-websocket-accept"):
+        raise ProxyError(UPSTREAM_PROTOCOL, "a WebSocket 101 without Sec-WebSocket-Accept")
+    return given[0]

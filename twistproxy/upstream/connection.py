@@ -1,0 +1,372 @@
+"""One connection to an upstream: HTTP/1.1, one exchange at a time, then back to its pool.
+
+It frames the request's body, reads the response, and tells whoever uses it. It decides nothing about retries or
+statuses; it knows only whether it can be used again: both messages complete, no byte too many, nobody said close.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol as Shape
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.errors import TLS_FAILURE, UPSTREAM_RESET, UPSTREAM_TIMEOUT, ProxyError
+from twistproxy.messages import Item
+from twistproxy.settings import Settings
+from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.tunnel import TunnelEnd
+from twistproxy.wire.chunked import encodeChunk, encodeEnd
+from twistproxy.wire.http1 import End, ResponseHead, ResponseReader
+
+
+class ConnectionUser(Shape):
+    """Who uses a connection for one exchange, and is told what comes."""
+
+    def informationReceived(self, head: ResponseHead) -> None:
+        """A 1xx other than 101."""
+
+    def responseReceived(self, head: ResponseHead) -> None:
+        """The final head, or a 101."""
+
+    def responseDataReceived(self, data: bytes) -> None:
+        """A piece of the body."""
+
+    def responseEnded(self, trailers: list[Item]) -> None:
+        """The response is complete; the connection is in use no longer."""
+
+    def segmentEnded(self) -> None:
+        """All that came in at once was told: time to write."""
+
+    def upstreamFailed(self, error: ProxyError, answered: bool) -> None:
+        """The response will not become complete; the connection is gone.
+
+        @param answered: whether any byte of a response had come.
+        """
+
+    def uploadPaused(self) -> None:
+        """The upstream takes no more of the body for now."""
+
+    def uploadResumed(self) -> None:
+        """It does again."""
+
+
+class ConnectionOwner(Shape):
+    """The pool that a connection belongs to."""
+
+    def connectionFree(self, connection: UpstreamConnection) -> None:
+        """It can be used again."""
+
+    def connectionGone(self, connection: UpstreamConnection) -> None:
+        """It is closed, or about to be: it can be used no more."""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer, IHandshakeListener)
+class UpstreamConnection(Protocol):
+    """A connection, idle or in use.
+
+    @ivar served: how many exchanges it has served before this one.
+    @ivar secured: on a TLS connection, fires with the connection when the handshake is over.
+    @ivar deadline: see L{twistproxy.sweep.Watched}.
+    """
+
+    transport: ITCPTransport
+    deadline: float = NEVER
+
+    def __init__(self, owner: ConnectionOwner, settings: Settings, sweeper: Sweeper) -> None:
+        self._owner = owner
+        self._settings = settings
+        self._sweeper = sweeper
+        self._reader = ResponseReader(settings)
+        self._user: ConnectionUser | None = None
+        self._out: list[bytes] = []
+        self._chunked = False
+        self._requestSent = True
+        self._answered = False
+        self._readPaused = False
+        self._writePaused = False
+        self._closing = False
+        self._left = False
+        self._tunnel: TunnelEnd | None = None
+        self.isLost = False
+        self.served = 0
+        self.secured: Deferred[UpstreamConnection] | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.isLost else "tunnel" if self._tunnel else "active" if self._user else "idle"
+        return f"<UpstreamConnection {state} served={self.served}>"
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        """Nothing waits for Nagle, and the transport says when its buffer is full."""
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            if self._settings.tcpKeepAlive:
+                self.transport.setTcpKeepAlive(True)
+        self.transport.registerProducer(self, True)
+        self._sweeper.watch(self)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up: whoever connected may have it."""
+        if self.secured is not None:
+            secured, self.secured = self.secured, None
+            secured.callback(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of a response, of a tunnel, or of nothing that was asked for."""
+        if self._tunnel is not None:
+            self._tunnel.dataReceived(data)
+            return
+        user = self._user
+        if user is None:
+            self.close()  # a byte that nobody asked for would be taken for the next answer
+            return
+        if not self._answered:
+            self._answered = True
+        reader = self._reader
+        reader.receiveData(data)
+        try:
+            while True:
+                event = reader.nextEvent()
+                if event is None:
+                    break
+                if event.__class__ is bytes:
+                    user.responseDataReceived(event)  # type: ignore[arg-type]
+                elif event.__class__ is ResponseHead:
+                    if not self._headReceived(user, event):  # type: ignore[arg-type]
+                        return
+                else:
+                    self._ended(user, event)  # type: ignore[arg-type]
+                    return
+                if self._user is not user:
+                    return
+        except ProxyError as error:
+            self._fail(error)
+            return
+        if not reader.isInHead:
+            self._progressed()
+        user.segmentEnded()
+
+    def _headReceived(self, user: ConnectionUser, head: ResponseHead) -> bool:
+        """@return: whether there may be more to read."""
+        if head.code == 101:
+            user.responseReceived(head)
+            return False
+        if head.code < 200:
+            user.informationReceived(head)
+            return True
+        user.responseReceived(head)
+        if not head.keepAlive:
+            self._closing = True
+        return True
+
+    def _progressed(self) -> None:
+        if self._requestSent and not self._readPaused and not self._writePaused:
+            self.deadline = self._sweeper.after(self._settings.upstreamTimeout)
+
+    def _ended(self, user: ConnectionUser, end: End) -> None:
+        self._user = None
+        self.served += 1
+        if not self._requestSent or self._writePaused:
+            self.abort()
+        elif self._closing or self._reader.buffered:
+            self.close()
+        else:
+            if self._readPaused:
+                self._readPaused = False
+                self.transport.resumeProducing()
+            self.deadline = NEVER
+            self._owner.connectionFree(self)
+        user.responseEnded(end.trailers)
+
+    def readConnectionLost(self) -> None:
+        """The upstream half-closed: the end of a tunnel's direction, or of the connection."""
+        if self._tunnel is not None:
+            self._tunnel.readConnectionLost()
+        else:
+            self._inputEnded(ConnectionDone())
+            self.close()
+
+    def writeConnectionLost(self) -> None:
+        """Our half is closed, as a tunnel asked for."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is gone: tell the user, if there is one, and the pool."""
+        self.isLost = True
+        self.deadline = NEVER
+        self._sweeper.forget(self)
+        if self.secured is not None:
+            secured, self.secured = self.secured, None
+            secured.errback(reason)
+        elif self._tunnel is not None:
+            self._tunnel.connectionLost(reason)
+        else:
+            self._inputEnded(reason.value)
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._owner.connectionGone(self)
+
+    def _inputEnded(self, reason: BaseException | None) -> None:
+        user = self._user
+        if user is None:
+            return
+        if isinstance(reason, ConnectionDone):
+            try:
+                end = self._reader.connectionClosed()
+            except ProxyError as error:
+                self._fail(error)
+                return
+            self._closing = True
+            self._ended(user, end)
+            return
+        kind = UPSTREAM_RESET if isinstance(reason, (ConnectionLost, OSError)) else TLS_FAILURE
+        if isinstance(reason, ConnectionLost):
+            detail = "the connection was reset"
+        else:
+            detail = f"{type(reason).__name__}: {reason}"
+        self._fail(ProxyError(kind, detail))
+
+    # From the transport's buffer, as its producer.
+
+    def pauseProducing(self) -> None:
+        """Our buffer towards the upstream is full."""
+        if not self._writePaused:
+            self._writePaused = True
+            self.deadline = self._sweeper.after(self._settings.upstreamTimeout)
+            if self._user is not None:
+                self._user.uploadPaused()
+
+    def resumeProducing(self) -> None:
+        """It is empty again."""
+        if self._writePaused:
+            self._writePaused = False
+            self.deadline = NEVER
+            if self._requestSent and self._user is not None:
+                self._awaitHead()
+            if self._user is not None:
+                self._user.uploadResumed()
+
+    def stopProducing(self) -> None:
+        """The transport is going down; C{connectionLost} follows."""
+
+    # From the user.
+
+    def begin(self, user: ConnectionUser, head: bytes, toHead: bool, chunked: bool) -> None:
+        """Start an exchange. Nothing is written before C{flush}, so that head and first body bytes leave together.
+
+        @param head: the request's, complete.
+        @param toHead: whether its method is HEAD.
+        @param chunked: whether its body is sent in the chunked coding.
+        """
+        self._user = user
+        self._chunked = chunked
+        self._requestSent = self._answered = self._closing = False
+        self._reader.expectResponse(toHead)
+        self._out = [head]
+        self.deadline = NEVER
+
+    def sendData(self, data: bytes) -> None:
+        """A piece of the request's body; not empty."""
+        if self._chunked:
+            self._out.extend(encodeChunk(data))
+        else:
+            self._out.append(data)
+
+    def sendEnd(self, trailers: list[Item]) -> None:
+        """The request is complete."""
+        if self._chunked:
+            self._out.append(encodeEnd(trailers))
+        self._requestSent = True
+        if not self._writePaused:
+            self._awaitHead()
+
+    def flush(self) -> None:
+        """Write what was sent."""
+        out = self._out
+        if out:
+            self._out = []
+            if len(out) == 1:
+                self.transport.write(out[0])
+            else:
+                self.transport.writeSequence(out)
+
+    def continueWaiting(self) -> None:
+        """A 1xx came: the upstream is alive."""
+        if self._requestSent and not self._writePaused:
+            self._awaitHead()
+
+    def _awaitHead(self) -> None:
+        timeout = self._settings.upstreamHeadTimeout if self._reader.isInHead else self._settings.upstreamTimeout
+        self.deadline = self._sweeper.after(timeout)
+
+    def pauseResponse(self) -> None:
+        """Read no more for now: the client takes nothing."""
+        if not self._readPaused and not self.isLost:
+            self._readPaused = True
+            self.deadline = NEVER
+            self.transport.pauseProducing()
+
+    def resumeResponse(self) -> None:
+        """Read on."""
+        if self._readPaused and not self.isLost:
+            self._readPaused = False
+            self.deadline = self._sweeper.after(self._settings.upstreamTimeout)
+            self.transport.resumeProducing()
+
+    def startTunnel(self, end: TunnelEnd) -> bytes:
+        """Speak HTTP no longer: everything that comes is the tunnel's.
+
+        @return: what came behind the head already.
+        """
+        self._user = None
+        self._tunnel = end
+        self.deadline = NEVER
+        self.transport.unregisterProducer()
+        return self._reader.takeBuffered()
+
+    def abandon(self) -> None:
+        """The user needs no more of this: cut the connection."""
+        self._user = None
+        self.abort()
+
+    # Ends.
+
+    def _fail(self, error: ProxyError) -> None:
+        user, self._user = self._user, None
+        self.abort()
+        if user is not None:
+            user.upstreamFailed(error, self._answered)
+
+    def deadlinePassed(self) -> None:
+        """Idle for too long, or the upstream makes no progress."""
+        self.deadline = NEVER
+        if self._user is None:
+            self.close()
+            return
+        if self._writePaused:
+            detail = "it takes no more of the request"
+        else:
+            detail = "no answer" if self._reader.isInHead else "the answer stopped"
+        self._fail(ProxyError(UPSTREAM_TIMEOUT, detail))
+
+    def close(self) -> None:
+        """Close once everything is written; an idle connection leaves its pool now."""
+        if not self.isLost:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+            self._leave()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if not self.isLost:
+            self.transport.unregisterProducer()
+            self.transport.abortConnection()
+            self._leave()
