@@ -1,5 +1,6 @@
 """
-The in-memory network against Twisted on real sockets: the same scenarios, and the same events expected of both.
+The in-memory network against Twisted on real sockets: the same scenarios, and the same events expected of
+both.
 """
 
 from __future__ import annotations

@@ -34,9 +34,11 @@ def addressOf(where: AddressLike) -> Address:
         return _parse(where)
     if IListeningPort.providedBy(where):
         where = where.getHost()
-    if not isinstance(where, IPv4Address | IPv6Address | UNIXAddress):
-        raise TypeError(f"{where!r} is not an address of a stream")
-    return where
+    if isinstance(where, UNIXAddress) or (
+        isinstance(where, IPv4Address | IPv6Address) and where.type == "TCP"
+    ):
+        return where
+    raise TypeError(f"{where!r} is not an address of a stream")
 
 
 def internetAddress(host: str, port: int) -> IPv4Address | IPv6Address:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+from twisted.internet.abstract import isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import (
@@ -171,19 +172,29 @@ class MemoryNetwork(DeliveryReactor):
         return server
 
     def blackHole(self, address: AddressLike) -> None:
-        """Let connection attempts to C{address} hang until their timeout. A bare host means all its ports."""
-        self.routes.setFault(self._place(address), BlackHole())
+        """Let connection attempts to C{address} hang until their timeout.
+
+        @param address: see L{addressOf}; a host alone, such as C{"10.0.0.1"}, means all its ports, a name
+            means all its addresses in C{hosts}.
+
+        @raise ValueError: for an unknown name.
+        """
+        self._setFault(address, BlackHole())
 
     def failConnections(self, address: AddressLike, error: Exception | None = None) -> None:
-        """Let connection attempts to C{address} fail at once. A bare host means all its ports.
+        """Let connection attempts to C{address} fail at once.
 
+        @param address: see C{blackHole}.
         @param error: what C{clientConnectionFailed} gets; L{ConnectionRefusedError} by default.
         """
-        self.routes.setFault(self._place(address), error or ConnectionRefusedError())
+        self._setFault(address, error or ConnectionRefusedError())
 
     def heal(self, address: AddressLike) -> None:
-        """Undo C{blackHole} and C{failConnections}; attempts already under way stay lost."""
-        self.routes.setFault(self._place(address), None)
+        """Undo C{blackHole} and C{failConnections}; attempts already under way stay lost.
+
+        @param address: see C{blackHole}.
+        """
+        self._setFault(address, None)
 
     def closePeers(self) -> None:
         """Abort every raw client and raw peer, stop every raw server, and pump: the end of most tests."""
@@ -269,7 +280,18 @@ class MemoryNetwork(DeliveryReactor):
         connector.connect()
         return connector
 
-    def _place(self, address: AddressLike) -> str:
-        if isinstance(address, str) and ":" not in address.removeprefix("::"):
-            return address
-        return describe(addressOf(address))
+    def _setFault(self, where: AddressLike, fault: Exception | None) -> None:
+        host, port = "", 0
+        if isinstance(where, str) and (isIPv6Address(where) or not set(":/\0") & set(where)):
+            host = where
+        else:
+            address = addressOf(where)
+            if isinstance(address, UNIXAddress):
+                self.routes.setFault(describe(address), fault)
+                return
+            host, port = address.host, address.port
+        literals = self.table.lookUp(host)
+        if not literals:
+            raise ValueError(f"no address for {host!r}: add it to hosts")
+        for literal in literals:
+            self.routes.setFault(describe(internetAddress(literal, port)) if port else literal, fault)

@@ -208,8 +208,8 @@ class MemoryConnector:
             self._fail(error)
             return
         if self._end is not None and isinstance(self._destination, UNIXAddress):
-            # The kernel connects UNIX sockets at once; Twisted does not wait for a turn either, and what a protocol
-            # raises then does not lose the connection.
+            # The kernel connects UNIX sockets at once; Twisted does not wait for a turn either, and what a
+            # protocol raises then does not lose the connection.
             end, self._end = self._end, None
             self._open(end)
 

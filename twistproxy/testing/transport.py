@@ -187,8 +187,9 @@ class MemoryTransport(tcp.Connection):
     def getHost(self) -> Any:
         """The address of this side.
 
-        @raise AttributeError: once the connection is lost, C{connectionLost} of the protocol included: Twisted's
-            transports ask their socket, which is gone then. (Only the client of a UNIX socket can still tell.)
+        @raise AttributeError: once the connection is lost, C{connectionLost} of the protocol included:
+            Twisted's transports ask their socket, which is gone then. (Only the client of a UNIX socket can
+            still tell.)
         """
         if self.disconnected and not (self.isClient and isinstance(self.end.local, UNIXAddress)):
             raise AttributeError("a lost transport has no socket left to ask for its address")
