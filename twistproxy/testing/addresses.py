@@ -34,9 +34,7 @@ def addressOf(where: AddressLike) -> Address:
         return _parse(where)
     if IListeningPort.providedBy(where):
         where = where.getHost()
-    if isinstance(where, UNIXAddress) or (
-        isinstance(where, IPv4Address | IPv6Address) and where.type == "TCP"
-    ):
+    if isinstance(where, UNIXAddress) or (isinstance(where, IPv4Address | IPv6Address) and where.type == "TCP"):
         return where
     raise TypeError(f"{where!r} is not an address of a stream")
 

@@ -72,10 +72,7 @@ class SystemEvents:
     def _run(self, phase: str, event: str) -> Sequence[Any]:
         due = [trigger for trigger in self._triggers if trigger[:2] == (phase, event)]
         self._triggers = [trigger for trigger in self._triggers if trigger[:2] != (phase, event)]
-        return [
-            self._guarded("a system event trigger", function, *args, **kwargs)
-            for _, _, function, args, kwargs in due
-        ]
+        return [self._guarded("a system event trigger", function, *args, **kwargs) for _, _, function, args, kwargs in due]
 
 
 @implementer(IReactorCore, IReactorFromThreads, IReactorPluggableNameResolver)

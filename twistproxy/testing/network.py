@@ -57,9 +57,7 @@ class MemoryNetwork(DeliveryReactor):
 
     # Listening and connecting.
 
-    def listenTCP(
-        self, port: Any, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
-    ) -> IListeningPort:
+    def listenTCP(self, port: Any, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> IListeningPort:
         """See L{IReactorTCP.listenTCP}; C{port} may be a binding made by C{tcp.makeBinding}.
 
         @raise CannotListenError: if the address is taken or C{interface} is an unknown name.
@@ -247,17 +245,13 @@ class MemoryNetwork(DeliveryReactor):
             port = self.routes.find(destination)
         except BlackHole:
             return None
-        ours, theirs = socketPair(
-            client, destination, self.socketBuffer, self.nextSegment, lambda: self.resetDropsUnread
-        )
+        ours, theirs = socketPair(client, destination, self.socketBuffer, self.nextSegment, lambda: self.resetDropsUnread)
         if isinstance(port.address, IPv6Address):
             theirs.local, theirs.remote = mapped(theirs.local), mapped(theirs.remote)
         port.backlog.append(theirs)
         return ours
 
-    def _resolved(
-        self, destination: IPv4Address | IPv6Address, source: tuple[str, int]
-    ) -> tuple[Address, Address]:
+    def _resolved(self, destination: IPv4Address | IPv6Address, source: tuple[str, int]) -> tuple[Address, Address]:
         literals = self.table.lookUp(destination.host)
         if not literals:
             raise DNSLookupError(f"no address for {destination.host}")

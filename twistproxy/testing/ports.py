@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 class MemoryPort:
     """A listening port of the in-memory network, TCP or UNIX."""
 
-    def __init__(
-        self, address: Address, factory: IProtocolFactory, network: MemoryNetwork, canShare: bool = False
-    ) -> None:
+    def __init__(self, address: Address, factory: IProtocolFactory, network: MemoryNetwork, canShare: bool = False) -> None:
         """
         @param canShare: whether other ports that say the same may listen at the same address
             (C{SO_REUSEPORT}).

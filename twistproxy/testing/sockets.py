@@ -98,14 +98,16 @@ class MemorySocket:
     def hungUp(self) -> bool:
         """Whether a poll would tell of a hang-up or an error even if nobody asked: C{EPOLLHUP} or
         C{EPOLLERR}."""
-        return self._reset or bool(self._error) or (self._writingShut and self._ended)
+        bothShut = self._writingShut and (self._ended or self._readingShut)
+        return bothShut or self._reset or bool(self._error)
 
     # The methods of socket.socket.
 
     def send(self, data: bytes | memoryview) -> int:
         """Hand as much of C{data} to the peer's queue as there is room for, and return how much."""
-        self._raiseError()
-        if self._writingShut or self._reset or (self._isUNIX and self.peer.closed):
+        if not self._isUNIX:
+            self._raiseError()
+        if self._writingShut or self._reset:
             raise _error(EPIPE)
         if self.peer.closed:
             # The kernel takes the bytes, and the answer of a host that no longer knows the connection is a
@@ -142,7 +144,8 @@ class MemorySocket:
         """Close the writing half (C{SHUT_WR}) or both halves (C{SHUT_RDWR}); the peer reads an end of
         file."""
         self.isShut = True
-        if self._reset or self.closed:
+        isOver = not self._isUNIX and self._writingShut and self._ended
+        if isOver or self._reset or self.closed:
             raise _error(ENOTCONN)
         self._shutWriting()
         if how != SHUT_WR:

@@ -40,9 +40,7 @@ class LostListener(Protocol):
         """The protocol has just been told the same."""
 
 
-@implementer_only(
-    ITCPTransport, IConsumer, IPushProducer, IHalfCloseableDescriptor, ISystemHandle, ILoggingContext
-)
+@implementer_only(ITCPTransport, IConsumer, IPushProducer, IHalfCloseableDescriptor, ISystemHandle, ILoggingContext)
 class MemoryTransport(tcp.Connection):
     """One side of a connection in memory, an L{ITCPTransport} with the whole contract of Twisted's.
 
@@ -67,9 +65,7 @@ class MemoryTransport(tcp.Connection):
     maxBuffered: int
     """The largest C{buffered} so far; a test may set it back to 0."""
 
-    def __init__(
-        self, end: MemorySocket, protocol: IProtocol, network: MemoryNetwork, connector: LostListener | None
-    ) -> None:
+    def __init__(self, end: MemorySocket, protocol: IProtocol, network: MemoryNetwork, connector: LostListener | None) -> None:
         """
         @param connector: told of the loss after the protocol; L{None} on the accepting side.
         """
