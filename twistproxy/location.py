@@ -1,15 +1,20 @@
-"""Where an upstream is: the URL of C{--upstream} taken apart, and its normal form, which is the upstream's identity."""
+"""Where an upstream is: the URL of C{--upstream} taken apart, and its normal form, which is the upstream's
+identity."""
 
 from __future__ import annotations
 
+import os
 import re
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from attrs import frozen
 
-_AUTHORITY: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>\d{1,5}))?\Z")
+_AUTHORITY: Final = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<zone>[A-Za-z0-9._~-]+))?\]|(?P<name>[A-Za-z0-9._~-]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?\Z"
+)
 _PORTS: Final = {"http": 80, "https": 443}
 _BAD_PATH: Final = re.compile(r"[^\x21-\x7e]|#")
 
@@ -19,9 +24,10 @@ class Location:
     """A parsed upstream URL.
 
     @ivar scheme: C{"http"} or C{"https"}.
-    @ivar host: name or IP address to connect to, without brackets; empty for a UNIX socket.
+    @ivar host: name or IP address to connect to, without brackets but with the zone of a link-local one; empty
+        for a UNIX socket.
     @ivar socketPath: of a UNIX socket; empty for TCP.
-    @ivar authority: what Host says when the upstream's own is sent.
+    @ivar authority: what Host says when the upstream's own is sent; never a zone (RFC 6874 section 1).
     @ivar basePath: raw path to be joined with the request's; C{b""} or C{b"/"} for none.
     @ivar baseQuery: raw query to be joined with the request's; None for none.
     @ivar key: the normal form of the whole: equal for equal upstreams.
@@ -52,39 +58,47 @@ def parseLocation(url: str) -> Location:
     scheme, mark, rest = url.partition("://")
     scheme = scheme.lower()
     if not mark or scheme not in _PORTS:
-        raise ValueError(f"{url!r} is not an upstream (want http://host:port, https://host:port or unix:/path)")
+        shown = f"{scheme}:..." if "@" in url else repr(url)  # a password is not to be shown
+        raise ValueError(f"{shown} is not an upstream (want http://host:port, https://host:port or unix:/path)")
     cut = next((i for i, char in enumerate(rest) if char in "/?"), len(rest))
     authority, tail = rest[:cut], rest[cut:]
     if "@" in authority:
-        raise ValueError(f"{scheme}://...@{authority.rpartition('@')[2]}: credentials in an upstream URL are not supported")
+        host = authority.rpartition("@")[2]
+        raise ValueError(f"{scheme}://...@{host}: credentials in an upstream URL are not supported")
     found = _AUTHORITY.match(authority)
     if found is None:
         raise ValueError(f"{url!r}: {authority!r} is not host or host:port")
     port = int(found["port"] or _PORTS[scheme])
     if not 0 < port < 65536:
         raise ValueError(f"{url!r}: {port} is not a port")
-    host = (found["name"] or found["six"]).lower()
+    colonPort = "" if port == _PORTS[scheme] else f":{port}"
     if found["six"]:
-        address = ip_address(host)
-        if not isinstance(address, IPv6Address):
-            raise ValueError(f"{url!r}: {host!r} is not an IPv6 address")
-        host = str(address)
-    shown = f"[{host}]" if ":" in host else host
-    if port != _PORTS[scheme]:
-        shown += f":{port}"
+        try:
+            host = str(IPv6Address(found["six"]))
+        except ValueError:
+            raise ValueError(f"{url!r}: {found['six']!r} is not an IPv6 address") from None
+        zone = found["zone"] or ""
+        shown = f"[{host}%25{zone}]" if zone else f"[{host}]"
+        authority = f"[{host}]{colonPort}"
+        host = f"{host}%{zone}" if zone else host
+    else:
+        host = shown = found["name"].lower()
+        authority = host + colonPort
     path, query = _tail(url, tail)
-    return Location(scheme, host, port, "", shown.encode("ascii"), path, query, f"{scheme}://{shown}{_keyTail(path, query)}")
+    key = f"{scheme}://{shown}{colonPort}{_keyTail(path, query)}"
+    return Location(scheme, host, port, "", authority.encode("ascii"), path, query, key)
 
 
 def _unix(url: str) -> Location:
-    socketPath, mark, tail = url[len("unix:") :].partition(":")
-    if socketPath.startswith("//"):
-        socketPath = socketPath[2:]
-    socketPath = unquote(socketPath)
-    if not socketPath:
-        raise ValueError(f"{url!r} has no path (want unix:/run/app.sock)")
-    path, query = _tail(url, tail) if mark else (b"", None)
-    return Location("http", "", 0, socketPath, b"localhost", path, query, f"unix:{socketPath}{mark and ':'}{_keyTail(path, query)}")
+    rest = url[len("unix:") :].removeprefix("//")
+    cut = next((i for i, char in enumerate(rest) if char in ":?"), len(rest))
+    socketPath, tail = unquote(rest[:cut], errors="surrogateescape"), rest[cut:].removeprefix(":")
+    if not socketPath or "\0" in socketPath:
+        raise ValueError(f"{url!r} names no socket (want unix:/run/app.sock)")
+    path, query = _tail(url, tail)
+    keyTail = _keyTail(path, query)
+    key = f"unix:{quote(os.fsencode(socketPath))}{keyTail and ':'}{keyTail}"
+    return Location("http", "", 0, socketPath, b"localhost", path, query, key)
 
 
 def _tail(url: str, tail: str) -> tuple[bytes, bytes | None]:

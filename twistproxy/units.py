@@ -1,12 +1,13 @@
 """Durations and sizes as people write them: C{500ms}, C{10s}, C{5m}; C{64KiB}, C{1MiB}.
 
-The one place that turns such text into seconds (float) and bytes (int) and back. L{Duration} and L{Size} are the
-annotations by which settings and plugin constructors say that they take one.
+The one place that turns such text into seconds (float) and bytes (int) and back. L{Duration} and L{Size} are
+the annotations by which settings and plugin constructors say that they take one.
 """
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Final
 
 Duration = Annotated[float, "duration"]
@@ -15,8 +16,16 @@ Duration = Annotated[float, "duration"]
 Size = Annotated[int, "size"]
 """A number of bytes; written as C{512}, C{64KiB}, C{1MiB}, C{2GiB}, or decimal C{64kB}, C{1MB}, C{2GB}."""
 
-_NUMBER: Final = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)\s*\Z")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})\s*([A-Za-z]*)\s*\Z")
+_SECONDS: Final[dict[str, int | Decimal]] = {
+    "ms": Decimal("0.001"),
+    "s": 1,
+    "": 1,
+    "m": 60,
+    "min": 60,
+    "h": 3600,
+    "d": 86400,
+}
 _BYTES: Final = {
     "": 1,
     "b": 1,
@@ -42,7 +51,7 @@ def parseDuration(text: str) -> float:
     found = _NUMBER.match(text)
     if found is None or found[2].lower() not in _SECONDS:
         raise ValueError(f"{text!r} is not a duration (want one such as 500ms, 10s, 5m, 1h)")
-    return float(found[1]) * _SECONDS[found[2].lower()]
+    return float(Decimal(found[1]) * _SECONDS[found[2].lower()])
 
 
 def parseSize(text: str) -> int:
@@ -53,17 +62,25 @@ def parseSize(text: str) -> int:
     found = _NUMBER.match(text)
     if found is None or found[2].lower() not in _BYTES:
         raise ValueError(f"{text!r} is not a size (want one such as 512, 64KiB, 1MiB)")
-    return int(float(found[1]) * _BYTES[found[2].lower()])
+    return int(Decimal(found[1]) * _BYTES[found[2].lower()])
 
 
 def formatDuration(seconds: float) -> str:
-    """C{seconds} in the largest unit that needs no more than three decimals: C{90.0} is C{90s}, C{120.0} is C{2m}."""
+    """C{seconds} in the largest unit of which it is a whole number, else in seconds or milliseconds: C{90.0} is
+    C{90s}, C{120.0} is C{2m}, C{0.5} is C{500ms}."""
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{int(seconds // length)}{unit}"
+    exact = Decimal(repr(seconds))
     if 0 < seconds < 1:
-        return f"{seconds * 1000:g}ms"
-    return f"{seconds:g}s"
+        return _plain(exact * 1000) + "ms"
+    return _plain(exact) + "s"
+
+
+def _plain(number: Decimal) -> str:
+    """Digits without an exponent, and without zeros behind the point."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def formatSize(size: int) -> str:

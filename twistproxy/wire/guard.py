@@ -1,7 +1,8 @@
-"""What llhttp lets through and a proxy must not: the checks between a parsed head and anything that is done with it.
+"""What llhttp lets through and a proxy must not: the checks between a parsed head and anything that is done
+with it.
 
-Everything here is about two programs reading the same bytes differently. Rules are those of RFC 9112 (its sections are
-named), made strict where the RFC leaves a choice that has been used for request smuggling.
+Everything here is about two programs reading the same bytes differently. Rules are those of RFC 9112 (its
+sections are named), made strict where the RFC leaves a choice that has been used for request smuggling.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 """A body that ends with the connection; responses only."""
 
-_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.%A-Za-z~_-]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\d{0,5})?\Z")
-_CONNECT_TARGET: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+):\d{1,5}\Z")
+_PORT: Final = rb"(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+_LITERAL: Final = rb"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._~%-]+)?\]"
+_NAME: Final = rb"(?=[^:])[A-Za-z0-9._~!$&'()*+,;=-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9._~!$&'()*+,;=-]*)*"
+_HOST: Final = re.compile(rb"(?:%b|%b)(?::%b?)?\Z" % (_NAME, _LITERAL, _PORT))
+_CONNECT_TARGET: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|%b):%b\Z" % (_LITERAL, _PORT))
 _ABSOLUTE: Final = re.compile(rb"([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]*)(.*)\Z")
 _VERSION: Final = re.compile(rb"HTTP/\d\.\d\Z")
 _DIGITS: Final = re.compile(rb"\d{1,18}\Z")
@@ -56,9 +60,14 @@ def splitRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
         return method, target, 1
     if version == b"HTTP/1.0":
         return method, target, 0
-    if _VERSION.match(version):
+    if _VERSION.match(version) and not hasLineEnd(target):
         raise ProxyError(VERSION_NOT_SUPPORTED, version.decode("ascii"))
     raise bad("the version is malformed")
+
+
+def hasLineEnd(text: bytes) -> bool:
+    """Whether there is a CR or LF in it: what some other program takes for the end of a line."""
+    return b"\r" in text or b"\n" in text
 
 
 def checkConnectTarget(target: bytes) -> None:
@@ -71,7 +80,8 @@ def checkConnectTarget(target: bytes) -> None:
 
 
 def normaliseTarget(method: bytes, target: bytes) -> tuple[bytes, bytes | None, str | None]:
-    """The target in origin form, and authority and scheme when it came in absolute form (RFC 9112 section 3.2).
+    """The target in origin form, and authority and scheme when it came in absolute form (RFC 9112 section
+    3.2).
 
     @raise ProxyError: 400.
     """
@@ -87,7 +97,7 @@ def normaliseTarget(method: bytes, target: bytes) -> tuple[bytes, bytes | None, 
     if found is None or b"#" in target:
         raise bad("the target is neither a path nor an http URL")
     scheme, authority, rest = found.groups()
-    if not authority or b"@" in authority or not _HOST.match(authority):
+    if not _HOST.match(authority):
         raise bad("the target's authority is malformed")
     if not rest:
         rest = b"*" if method == b"OPTIONS" else b"/"
@@ -103,10 +113,11 @@ def _withoutDefaultPort(authority: bytes, scheme: str) -> bytes:
 
 
 def checkHost(hosts: list[bytes], minor: int, authority: bytes | None, scheme: str | None) -> None:
-    """Exactly one Host on 1.1, at most one on 1.0, well-formed, and agreeing with an absolute-form target.
+    """Exactly one Host on 1.1, at most one on 1.0, well-formed or empty, and agreeing with an absolute-form
+    target.
 
-    RFC 9112 section 3.2 asks for a 400 in each case but the last, where HAProxy's is followed: a target that names
-    another host than Host does is an attempt to have two programs disagree.
+    RFC 9112 section 3.2 asks for a 400 in each case but the last, where HAProxy's is followed: a target that
+    names another host than Host does is an attempt to have two programs disagree.
 
     @raise ProxyError: 400.
     """
@@ -117,10 +128,12 @@ def checkHost(hosts: list[bytes], minor: int, authority: bytes | None, scheme: s
             raise bad("no Host")
         return
     host = hosts[0]
-    if not _HOST.match(host):
+    if host and not _HOST.match(host):
         raise bad("Host is malformed")
-    if authority is not None and _withoutDefaultPort(authority, scheme or "http") != _withoutDefaultPort(host, scheme or "http"):
-        raise bad("Host and the target disagree")
+    if authority is not None:
+        scheme = scheme or "http"
+        if _withoutDefaultPort(authority, scheme) != _withoutDefaultPort(host, scheme):
+            raise bad("Host and the target disagree")
 
 
 def requestLength(lengths: list[bytes], codings: list[bytes], minor: int) -> int:
@@ -136,7 +149,8 @@ def requestLength(lengths: list[bytes], codings: list[bytes], minor: int) -> int
         if len(codings) == 1 and codings[0].lower() == b"chunked":
             return CHUNKED
         names = [each.strip(b" \t").lower() for each in b",".join(codings).split(b",")]
-        if names[-1] == b"chunked" and names.count(b"chunked") == 1 and len(names) > 1 and all(map(isToken, names)):
+        *others, last = names
+        if others and last == b"chunked" and b"chunked" not in others and all(map(isToken, others)):
             raise ProxyError(CODING_NOT_IMPLEMENTED, "a transfer coding other than chunked")
         raise bad("Transfer-Encoding is not chunked")
     if not lengths:
@@ -164,7 +178,8 @@ def responseLength(lengths: list[bytes], codings: list[bytes], minor: int, hasBo
 
 
 def tokens(values: list[bytes]) -> list[bytes]:
-    """The elements of a comma-separated list over several lines, lower-case, empty ones left out (RFC 9110 section 5.6.1)."""
+    """The elements of a comma-separated list over several lines, lower-case, empty ones left out (RFC 9110
+    section 5.6.1)."""
     if len(values) == 1 and b"," not in values[0]:
         one = values[0].strip(b" \t").lower()
         return [one] if one else []

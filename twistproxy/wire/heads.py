@@ -1,0 +1,291 @@
+"""Heads of HTTP/1.1 messages: parsed by llhttp (httptools), checked by guard.py, as data for who frames and
+forwards.
+
+What more bytes cannot turn into a good head any more is refused here too, before it is complete.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import httptools
+
+from twistproxy.errors import HEAD_TOO_LARGE, TARGET_TOO_LONG, ProxyError
+from twistproxy.messages import Item
+from twistproxy.settings import Settings
+from twistproxy.wire.guard import (
+    UNTIL_CLOSE,
+    bad,
+    checkConnectTarget,
+    checkHost,
+    hasLineEnd,
+    nonsense,
+    normaliseTarget,
+    requestLength,
+    responseLength,
+    splitRequestLine,
+    tokens,
+)
+
+_PARSED_AS_THEY_ARE: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_BARE_CR: Final = re.compile(rb"\r(?!\n)(?=.)", re.DOTALL)
+_WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"te"})
+_AROUND_TARGET: Final = 512
+"""How much longer than the longest target a request line may be, for its method and version."""
+
+_VERSIONS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_BAD_PHRASE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class RequestHead:
+    """A request's head, checked.
+
+    @ivar target: in origin form (or C{*}; for CONNECT, authority form).
+    @ivar authority: of a target that came in absolute form; else None.
+    @ivar minor: 1 for HTTP/1.1, 0 for HTTP/1.0.
+    @ivar items: all header lines.
+    @ivar length: of the body; L{CHUNKED}.
+    @ivar connection: the options of Connection, lower-case.
+    @ivar keepAlive: whether the client wants to send more requests.
+    @ivar upgrade: the values of Upgrade, when Connection names it.
+    @ivar expectsContinue: whether the client waits for a 100 before its body.
+    @ivar mentionsTe: whether there is a TE line.
+    """
+
+    __slots__ = (
+        "authority", "connection", "expectsContinue", "items", "keepAlive", "length", "mentionsTe", "method",
+        "minor", "scheme", "target", "upgrade",
+    )  # fmt: skip
+
+    method: bytes
+    target: bytes
+    authority: bytes | None
+    scheme: str | None
+    minor: int
+    items: list[Item]
+    length: int
+    connection: list[bytes]
+    keepAlive: bool
+    upgrade: list[bytes]
+    expectsContinue: bool
+    mentionsTe: bool
+
+
+class ResponseHead:
+    """A response's head, checked.
+
+    @ivar length: of the body; L{CHUNKED} or L{UNTIL_CLOSE}.
+    @ivar keepAlive: whether the connection can be used again, as far as the head tells.
+    @ivar upgrade: the values of Upgrade.
+    @ivar upgradeNamed: whether Connection names Upgrade.
+    """
+
+    __slots__ = (
+        "code", "connection", "items", "keepAlive", "length", "minor", "phrase", "upgrade", "upgradeNamed",
+    )  # fmt: skip
+
+    code: int
+    phrase: bytes
+    minor: int
+    items: list[Item]
+    length: int
+    connection: list[bytes]
+    keepAlive: bool
+    upgrade: list[bytes]
+    upgradeNamed: bool
+
+
+class _Collector:
+    """What llhttp calls back while it parses one head."""
+
+    __slots__ = ("items", "phrase")
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.phrase = b""
+
+    def on_status(self, phrase: bytes) -> None:
+        self.phrase += phrase
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.items.append((name.lower(), name, value.rstrip(b" \t")))
+
+
+def _watched(items: list[Item]) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for lower, _, value in items:
+        if lower in _WATCHED:
+            if lower in found:
+                found[lower].append(value)
+            else:
+                found[lower] = [value]
+    return found
+
+
+_NONE: Final[list[bytes]] = []
+
+
+def _refuseBareLineEnds(head: bytes | bytearray, start: int, end: int) -> None:
+    if _BARE_LF.search(head, start, end):
+        raise bad("a line ends in a bare LF")
+    if _BARE_CR.search(head, start, end):
+        raise bad("a bare CR")
+
+
+def _requestLine(line: bytes, settings: Settings) -> tuple[bytes, bytes, int]:
+    method, target, minor = splitRequestLine(line)
+    if len(target) > settings.maxTargetBytes:
+        if hasLineEnd(target):
+            raise bad("a CR or LF in the target")
+        raise ProxyError(TARGET_TOO_LONG, f"more than {settings.maxTargetBytes} bytes")
+    return method, target, minor
+
+
+def refusePartialRequestHead(head: bytes | bytearray, settings: Settings, known: int = 0) -> None:
+    """Refuse what can no longer become a good head now, not at the timeout.
+
+    The same bytes are refused for the same reason however they are cut into segments: for what comes first in
+    them.
+
+    @param head: what there is of a request's head, or one that is too long.
+    @param known: so much of it was not refused before.
+    @raise ProxyError: with the status that the client gets.
+    """
+    known = max(0, known - 1)  # the last byte may have been a CR
+    longest = min(settings.maxTargetBytes + _AROUND_TARGET, settings.maxHeadBytes)
+    lineEnd = head.find(b"\r\n", 0, longest)
+    if lineEnd < 0:
+        _refuseBareLineEnds(head, known, longest + 1)
+        if len(head) > longest:
+            raise ProxyError(TARGET_TOO_LONG, f"a request line of more than {longest} bytes")
+        return
+    if known <= lineEnd:
+        _refuseBareLineEnds(head, known, lineEnd + 1)
+        _requestLine(bytes(head[:lineEnd]), settings)
+    _refuseBareLineEnds(head, max(known, lineEnd), settings.maxHeadBytes + 1)
+    if len(head) > settings.maxHeadBytes:
+        raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeadBytes} bytes")
+
+
+def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
+    """Parse and check a head.
+
+    @param block: from the request line to the blank line, both included.
+    @raise ProxyError: with the status that the client gets.
+    """
+    lineEnd = block.index(b"\r\n")
+    if lineEnd > settings.maxTargetBytes + _AROUND_TARGET - 2 or len(block) > settings.maxHeadBytes:
+        refusePartialRequestHead(block, settings)
+    method, target, minor = _requestLine(block[:lineEnd], settings)
+    if method == b"CONNECT":
+        checkConnectTarget(target)
+        block = b"POST / HTTP/1.%d" % minor + block[lineEnd:]
+    elif method not in _PARSED_AS_THEY_ARE:
+        # llhttp knows a fixed list of methods; any token is one (RFC 9110 section 9.1).
+        block = b"POST" + block[len(method) :]
+    collector = _Collector()
+    try:
+        httptools.HttpRequestParser(collector).feed_data(block)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise bad(str(error)) from None
+    items = collector.items
+    if len(items) > settings.maxHeaderCount:
+        raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeaderCount} header fields")
+    found = _watched(items)
+    head = RequestHead()
+    head.method = method
+    head.authority = head.scheme = None
+    if method != b"CONNECT":
+        target, head.authority, head.scheme = normaliseTarget(method, target)
+    head.target = target
+    head.minor = minor
+    head.items = items
+    checkHost(found.get(b"host", _NONE), minor, head.authority, head.scheme)
+    lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
+    head.length = requestLength(lengths, codings, minor)
+    if b"connection" in found:
+        head.connection = connection = tokens(found[b"connection"])
+        head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+        head.upgrade = found.get(b"upgrade", _NONE) if b"upgrade" in connection and minor else _NONE
+    else:
+        head.connection = _NONE
+        head.keepAlive = minor == 1
+        head.upgrade = _NONE
+    head.expectsContinue = b"expect" in found and minor == 1 and head.length != 0 and b"100-continue" in tokens(found[b"expect"])
+    head.mentionsTe = b"te" in found
+    return head
+
+
+def refusePartialResponseHead(head: bytes | bytearray, settings: Settings, known: int = 0) -> None:
+    """Refuse what can no longer become a good head now: a peer that speaks another protocol may wait for us.
+
+    @param head: what there is of a response's head.
+    @param known: so much of it was not refused before.
+    @raise ProxyError: 502.
+    """
+    if known < 9 and not any(each.startswith(head[:9]) for each in _VERSIONS):
+        raise nonsense("not HTTP/1.0 or 1.1")
+    if len(head) > settings.maxResponseHeadBytes:
+        raise nonsense(f"a head of more than {settings.maxResponseHeadBytes} bytes")
+    if _BARE_LF.search(head, max(0, known - 1)):
+        raise nonsense("a line ends in a bare LF")
+
+
+def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> ResponseHead:
+    """Parse and check a head.
+
+    @param block: from the status line to the blank line, both included.
+    @param toHead: whether the request was a HEAD.
+    @raise ProxyError: 502.
+    """
+    if len(block) > settings.maxResponseHeadBytes:
+        raise nonsense(f"a head of more than {settings.maxResponseHeadBytes} bytes")
+    version = block[:9]
+    if version not in _VERSIONS:
+        raise nonsense("not HTTP/1.0 or 1.1")
+    isSwitch = block[9:12] == b"101"
+    if isSwitch:
+        block = version + b"100" + block[12:]  # llhttp stops at a 101, and calls one without Upgrade an error
+    collector = _Collector()
+    parser = httptools.HttpResponseParser(collector)
+    try:
+        parser.feed_data(block)
+    except httptools.HttpParserError as error:
+        raise nonsense(str(error)) from None
+    items = collector.items
+    if len(items) > settings.maxResponseHeaderCount:
+        raise nonsense(f"more than {settings.maxResponseHeaderCount} header fields")
+    found = _watched(items)
+    head = ResponseHead()
+    head.code = code = 101 if isSwitch else parser.get_status_code()
+    if code < 100:
+        raise nonsense("the status is not one")
+    head.phrase = collector.phrase
+    if _BAD_PHRASE.search(head.phrase):
+        raise nonsense("a control character in the reason phrase")
+    head.minor = minor = 1 if version == b"HTTP/1.1 " else 0
+    head.items = items
+    hasBody = not (toHead or code < 200 or code == 204 or code == 304)
+    lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
+    head.length = responseLength(lengths, codings, minor, hasBody)
+    if b"connection" in found:
+        head.connection = connection = tokens(found[b"connection"])
+        head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+        head.upgradeNamed = b"upgrade" in connection
+    else:
+        head.connection = _NONE
+        head.keepAlive = minor == 1
+        head.upgradeNamed = False
+    if head.length == UNTIL_CLOSE or (code == 204 and (codings or (lengths and int(lengths[0])))):
+        head.keepAlive = False  # some servers do send the body that they announce with a 204
+    head.upgrade = found.get(b"upgrade", _NONE)
+    return head
+
+
+def encodeHead(startLine: bytes, items: list[Item]) -> bytes:
+    """A head from its first line, which ends in CRLF, and its header lines."""
+    return startLine + b"".join([name + b": " + value + b"\r\n" for _, name, value in items]) + b"\r\n"
