@@ -358,17 +358,13 @@ class OutboundRequest:
 class Response:
     """An answer: an upstream's, for modifiers to change, or one that a plugin makes.
 
-    @ivar code: the status.
-    @ivar phrase: the reason phrase as on the wire; empty: the usual one of the code.
     @ivar headers: end-to-end headers. Framing is written after the modifiers.
     @ivar upstream: who answered; None when a plugin did.
     """
 
-    __slots__ = ("_body", "code", "filters", "headers", "phrase", "stream", "upstream")
+    __slots__ = ("_body", "_code", "_phrase", "filters", "headers", "stream", "upstream")
 
     def __init__(self, code: int, headers: HeadersLike = (), body: bytes = b"", phrase: bytes = b"") -> None:
-        if not (200 <= code <= 999 or code == 101):
-            raise ValueError(f"{code} is not a final status")
         self.code = code
         self.phrase = phrase
         self.headers = headers if type(headers) is Headers else Headers(headers)
@@ -378,6 +374,34 @@ class Response:
         self._body: Body | None = None
         if body:
             self.body = body
+
+    @property
+    def code(self) -> int:
+        """The status.
+
+        @raise ValueError: when set to what is no final status.
+        """
+        return self._code
+
+    @code.setter
+    def code(self, code: int) -> None:
+        if not (200 <= code <= 999 or code == 101):
+            raise ValueError(f"{code} is not a final status")
+        self._code = code
+
+    @property
+    def phrase(self) -> bytes:
+        """The reason phrase as on the wire; empty: the usual one of the code.
+
+        @raise ValueError: when set to one with a control character.
+        """
+        return self._phrase
+
+    @phrase.setter
+    def phrase(self, phrase: bytes) -> None:
+        if _BAD_VALUE.search(phrase):
+            raise ValueError("the reason phrase has a control character")
+        self._phrase = phrase
 
     def filterBody(self, bodyFilter: Any) -> None:
         """Pass the body through an L{twistproxy.interfaces.IBodyFilter}, piece by piece as it comes; the first added is asked first.
