@@ -42,9 +42,16 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class MemoryNetwork(DeliveryReactor):
     """A reactor for tests: TCP, UNIX and TLS connections in memory, delayed calls in virtual time.
 
-    Transports, ports and connectors behave as Twisted's on Linux do; endpoints and endpoint strings work on
-    it. An exception that a protocol or a delayed call raises is logged, kept in C{errors}, and loses the
-    connection, as in a real reactor; under trial the log entry fails the test unless it is flushed.
+    Endpoints and endpoint strings work on it. Transports are Twisted's own TCP transports on sockets that behave
+    like Linux's, ports and connectors follow Twisted's; the same scenarios are played here and on real sockets
+    by twistproxy's own tests. An exception that a protocol or a delayed call raises is logged, kept in C{errors},
+    and loses the connection, as in a real reactor; under trial the log entry fails the test unless it is flushed.
+
+    What differs from a real reactor: bytes need no time, and a paused transport gets nothing more, where epoll
+    may still deliver once in the turn in which another transport has paused it; a backlog has no limit; there are
+    no file descriptors, threads, processes, datagrams or C{startTLS}. C{wrapClientTLS}, C{wrapServerTLS} and
+    C{TLSMemoryBIOFactory} write through the global reactor unless they are given C{clock=network};
+    C{listenSSL} and C{connectSSL} do that.
     """
 
     def __init__(self, hosts: Mapping[str, str | Sequence[str]] | None = None) -> None:

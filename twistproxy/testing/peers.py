@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class RawPeer(Protocol):
     """One end of a connection, driven in bytes.
 
-    Every method may be called before the connection is there; it then takes effect when it is. Nothing moves
-    before the network is pumped.
+    Every method may be called before the connection is there, and then takes effect when it is; once the
+    connection is closed none has an effect. Nothing moves before the network is pumped.
     """
 
     transport: MemoryTransport
@@ -41,11 +41,17 @@ class RawPeer(Protocol):
     eof: bool
     """Whether the other side has closed its writing half or the whole connection, and everything was read."""
 
-    def __init__(self, onData: Callable[[RawPeer, bytes], object] | None = None) -> None:
+    def __init__(
+        self,
+        onData: Callable[[RawPeer, bytes], object] | None = None,
+        onConnect: Callable[[RawPeer], object] | None = None,
+    ) -> None:
         """
         @param onData: called with this peer and each delivery, after C{received} has grown.
+        @param onConnect: called with this peer when the connection is there.
         """
         self.onData = onData
+        self.onConnect = onConnect
         self.closed = None
         self.eof = False
         self._received = bytearray()
@@ -91,11 +97,13 @@ class RawPeer(Protocol):
     # What the transport tells.
 
     def connectionMade(self) -> None:
-        """Do what the test has asked for before."""
+        """Do what the test has asked for before, and call C{onConnect}."""
         self.isOpen = True
         waiting, self._waiting = self._waiting, []
         for action in waiting:
             action()
+        if self.onConnect is not None:
+            self.onConnect(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Keep C{data} and call C{onData}."""
@@ -172,20 +180,9 @@ class RawServer(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> RawPeer:
         """Make a peer and keep it in C{peers}."""
-        peer = _Accepted(self)
+        peer = RawPeer(self.onData, self.onConnect)
         self.peers.append(peer)
         return peer
-
-
-class _Accepted(RawPeer):
-    def __init__(self, server: RawServer) -> None:
-        super().__init__(server.onData)
-        self._server = server
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        if self._server.onConnect is not None:
-            self._server.onConnect(self)
 
 
 class RawClientFactory(ClientFactory):

@@ -91,7 +91,7 @@ class TestDelivery(SynchronousTestCase):
             server.peers[0].resume()
             network.pump()
             self.assertEqual(server.peers[0].received, expected)
-            server.peers[0].closed.trap(ConnectionLost)  # type: ignore[union-attr]
+            server.peers[0].closed.trap(ConnectionLost)
 
     def test_pumpNamesTheBusyConnection(self) -> None:
         self.network.pumpLimit = 500

@@ -21,6 +21,8 @@ from twisted.internet.endpoints import (
     UNIXClientEndpoint,
     clientFromString,
     serverFromString,
+    wrapClientTLS,
+    wrapServerTLS,
 )
 from twisted.internet.error import (
     CannotListenError,
@@ -172,6 +174,23 @@ class TestEndpoints(NetworkCase):
         self.network.pump()
         self.assertEqual(b"".join(received), b"in the clear?")
 
+    def test_wrappedEndpoints(self) -> None:
+        certificate = selfSigned("localhost")
+        listening = wrapServerTLS(certificate.options(), TCP4ServerEndpoint(self.network, 443), clock=self.network)
+        self.successResultOf(listening.listen(ECHO))
+        client = self.connected(
+            wrapClientTLS(
+                ssl.optionsForClientTLS("localhost", certificate),
+                HostnameEndpoint(self.network, "localhost", 443),
+                clock=self.network,
+            )
+        )
+        received: list[bytes] = []
+        client.dataReceived = received.append
+        client.transport.write(b"x" * 100000)
+        self.network.pump()
+        self.assertEqual(len(b"".join(received)), 100000)
+
 
 class TestListening(NetworkCase):
     def test_aTakenAddress(self) -> None:
@@ -237,7 +256,7 @@ class TestListening(NetworkCase):
 
     def test_aServerFactoryThatRaisesClosesTheConnection(self) -> None:
         factory = Factory()
-        factory.buildProtocol = lambda addr: 1 / 0  # type: ignore[assignment, method-assign]
+        factory.buildProtocol = lambda addr: 1 / 0
         self.network.listenTCP(80, factory)
         client = self.network.connect(80)
         self.network.pump()

@@ -4,14 +4,25 @@ Tests for what a test does with the in-memory network: raw peers, addresses, and
 
 from __future__ import annotations
 
+import inspect
+import textwrap
+
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistproxy import testing
 from twistproxy.testing import MemoryNetwork, RawPeer, addressOf
 
 QUIET = Factory.forProtocol(Protocol)
+
+
+class TestExample(SynchronousTestCase):
+    def test_theExampleOfThePackageRuns(self) -> None:
+        _, rest = (inspect.getdoc(testing) or "").split("::\n\n")
+        example, _ = rest.split("\n\nCode under test")
+        exec(textwrap.dedent(example), {})
 
 
 class TestAddresses(SynchronousTestCase):
@@ -29,7 +40,7 @@ class TestAddresses(SynchronousTestCase):
             (UNIXAddress("/run/x"), UNIXAddress("/run/x")),
             (network.listenTCP(80, QUIET), IPv4Address("TCP", "0.0.0.0", 80)),
         ]:
-            self.assertEqual(addressOf(written), meant)  # type: ignore[arg-type]
+            self.assertEqual(addressOf(written), meant)
 
     def test_whatItMayNot(self) -> None:
         for text in ("localhost", "localhost:", "localhost:http", ""):

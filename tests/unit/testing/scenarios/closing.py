@@ -125,6 +125,20 @@ async def anExceptionWhileReadingLosesTheConnection(world: World) -> object:
     return [[e for e in world.told()[1] if e != "data"], "lost ConnectionDone" in world.told()[0]]
 
 
+@gives([["lost ZeroDivisionError"], ["lost ConnectionDone"]])
+async def anExceptionAfterAnAbortComesFirst(world: World) -> object:
+    await world.pair(Recorder(), Recorder())
+
+    def abortAndRaise(recorder: Recorder) -> None:
+        recorder.transport.abortConnection()
+        raise ZeroDivisionError
+
+    world.server.atData = abortAndRaise
+    world.client.transport.write(b"x")
+    await world.settle()
+    return [[e for e in world.told()[1] if e != "data"], world.told()[0]]
+
+
 @gives([["lost ZeroDivisionError"], ["lost ConnectionDone"]], unix=[[], []])
 async def anExceptionInAClientsConnectionMadeLosesTheConnection(world: World) -> object:
     client = Recorder()

@@ -37,6 +37,19 @@ async def connectingIsGivenUp(world: World) -> object:
     return list(client.events)
 
 
+@gives(["factory started", "connecting", "failed UserError", "factory stopped", "disconnected"])
+async def disconnectingWhileConnecting(world: World) -> object:
+    client = Recorder()
+    port = world.listen(Factory.forProtocol(Recorder))
+    connector = world.connect(Once(client))
+    connector.disconnect()
+    connector.disconnect()
+    client.note(connector.state)
+    port.stopListening()
+    await world.settle()
+    return list(client.events)
+
+
 @gives(
     [
         "factory started",
@@ -78,7 +91,7 @@ async def aServerFactoryRefuses(world: World) -> object:
 )
 async def aClientFactoryRaises(world: World) -> object:
     factory = Once(Recorder())
-    factory.buildProtocol = lambda addr: 1 / 0  # type: ignore[assignment, method-assign]
+    factory.buildProtocol = lambda addr: 1 / 0
     port = world.listen(Factory.forProtocol(Recorder))
     world.connect(factory)
     await world.settle()

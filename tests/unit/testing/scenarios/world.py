@@ -145,7 +145,7 @@ class World:
 def factoryOf(protocol: Protocol) -> ClientFactory:
     factory = ClientFactory()
     factory.noisy = False
-    factory.buildProtocol = lambda addr: protocol  # type: ignore[assignment, method-assign, return-value]
+    factory.buildProtocol = lambda addr: protocol
     return factory
 
 
