@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,13 +25,14 @@ from twistproxy.sweep import NEVER
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import RequestHead, RequestReader, encodeHead
+from twistproxy.writing import writerFor
 
 _CLOSE: Final[Item] = (b"connection", b"Connection", b"close")
 _KEEP_ALIVE: Final[Item] = (b"connection", b"Connection", b"keep-alive")
 _CHUNKED: Final[Item] = (b"transfer-encoding", b"Transfer-Encoding", b"chunked")
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol)
 class ClientChannel(Protocol):
     """One client's connection, and the L{twistproxy.delivery.ClientStream} of its exchanges.
 
@@ -81,7 +82,7 @@ class ClientChannel(Protocol):
             transport.setTcpNoDelay(True)
             if engine.settings.tcpKeepAlive:
                 transport.setTcpKeepAlive(True)
-        transport.registerProducer(self, True)
+        self._writer = writerFor(transport, self)
         scheme = "https" if ISSLTransport.providedBy(transport) else "http"
         self._identity = engine.identify(transport.getPeer(), scheme)
         self.deadline = engine.sweeper.after(engine.settings.headTimeout)
@@ -109,7 +110,7 @@ class ClientChannel(Protocol):
             self._tunnel.readConnectionLost()
         else:
             self._leave("it closed the connection")
-            self.transport.unregisterProducer()
+            self._writer.stop()
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -267,7 +268,7 @@ class ClientChannel(Protocol):
     def sendInformation(self, code: int, phrase: bytes, items: list[Item]) -> None:
         """A 1xx, at once; HTTP/1.0 has none."""
         if self._head is not None and self._head.minor and not self._isLost:
-            self.transport.write(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items))
+            self._writer.write([encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items)])
 
     def sendHead(self, code: int, phrase: bytes, items: list[Item], length: int, announced: bytes = b"") -> None:
         """The head of the answer, framed for this client."""
@@ -310,10 +311,7 @@ class ClientChannel(Protocol):
         out = self._out
         if out:
             self._out = []
-            if len(out) == 1:
-                self.transport.write(out[0])
-            else:
-                self.transport.writeSequence(out)
+            self._writer.write(out)
 
     def sendEnd(self, trailers: list[Item]) -> None:
         """The answer is complete: on to the next request, or close."""
@@ -343,7 +341,7 @@ class ClientChannel(Protocol):
         self._closing = True
         if self._isLost:
             return
-        self.transport.unregisterProducer()
+        self._writer.stop()
         self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
         if self._untilClose and not resetOnClose(self.transport):
             self.transport.abortConnection()
@@ -358,7 +356,7 @@ class ClientChannel(Protocol):
         self._tunnel = end
         self._exchange = None
         self.deadline = NEVER
-        self.transport.unregisterProducer()
+        self._writer.stop()
         self._startReading()
         return self._reader.takeBuffered()
 
@@ -370,14 +368,14 @@ class ClientChannel(Protocol):
     def abort(self) -> None:
         """Cut the connection."""
         if not self._isLost:
-            self.transport.unregisterProducer()
+            self._writer.stop()
             self.transport.abortConnection()
 
     def _close(self) -> None:
         """Close after what was written, gently: a reset while the client still sends could cost it our answer."""
         self._closing = True
         self._exchange = None
-        self.transport.unregisterProducer()
+        self._writer.stop()
         self._writePaused = False
         complete = (self._reader.isDone or not self._head) and not self._reader.buffered
         self._reader.takeBuffered()
@@ -389,9 +387,9 @@ class ClientChannel(Protocol):
         self.transport.loseWriteConnection()
         self._startReading()
 
-    # From the transport's buffer, as its producer.
+    # From the writer.
 
-    def pauseProducing(self) -> None:
+    def writingPaused(self) -> None:
         """Our buffer towards the client is full."""
         if not self._writePaused:
             self._writePaused = True
@@ -400,7 +398,7 @@ class ClientChannel(Protocol):
             if self._exchange is not None:
                 self._exchange.clientPaused()
 
-    def resumeProducing(self) -> None:
+    def writingResumed(self) -> None:
         """It is empty again."""
         if not self._writePaused:
             return
@@ -412,9 +410,6 @@ class ClientChannel(Protocol):
         elif not self._closing:
             self.deadline = self._engine.sweeper.after(self._engine.settings.keepAliveTimeout)
             self._process()
-
-    def stopProducing(self) -> None:
-        """The transport is going down; C{connectionLost} follows."""
 
     # Time.
 

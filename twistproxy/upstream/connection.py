@@ -10,7 +10,7 @@ from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,6 +22,7 @@ from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, ResponseHead, ResponseReader
+from twistproxy.writing import writerFor
 
 
 class ConnectionUser(Shape):
@@ -65,7 +66,7 @@ class ConnectionOwner(Shape):
         """It is closed, or about to be: it can be used no more."""
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer, IHandshakeListener)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class UpstreamConnection(Protocol):
     """A connection, idle or in use.
 
@@ -108,7 +109,7 @@ class UpstreamConnection(Protocol):
             self.transport.setTcpNoDelay(True)
             if self._settings.tcpKeepAlive:
                 self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(self, True)
+        self._writer = writerFor(self.transport, self)
         self._sweeper.watch(self)
 
     def handshakeCompleted(self) -> None:
@@ -234,9 +235,9 @@ class UpstreamConnection(Protocol):
             detail = f"{type(reason).__name__}: {reason}"
         self._fail(ProxyError(kind, detail))
 
-    # From the transport's buffer, as its producer.
+    # From the writer.
 
-    def pauseProducing(self) -> None:
+    def writingPaused(self) -> None:
         """Our buffer towards the upstream is full."""
         if not self._writePaused:
             self._writePaused = True
@@ -244,7 +245,7 @@ class UpstreamConnection(Protocol):
             if self._user is not None:
                 self._user.uploadPaused()
 
-    def resumeProducing(self) -> None:
+    def writingResumed(self) -> None:
         """It is empty again."""
         if self._writePaused:
             self._writePaused = False
@@ -253,9 +254,6 @@ class UpstreamConnection(Protocol):
                 self._awaitHead()
             if self._user is not None:
                 self._user.uploadResumed()
-
-    def stopProducing(self) -> None:
-        """The transport is going down; C{connectionLost} follows."""
 
     # From the user.
 
@@ -293,10 +291,7 @@ class UpstreamConnection(Protocol):
         out = self._out
         if out:
             self._out = []
-            if len(out) == 1:
-                self.transport.write(out[0])
-            else:
-                self.transport.writeSequence(out)
+            self._writer.write(out)
 
     def continueWaiting(self) -> None:
         """A 1xx came: the upstream is alive."""
@@ -329,7 +324,7 @@ class UpstreamConnection(Protocol):
         self._user = None
         self._tunnel = end
         self.deadline = NEVER
-        self.transport.unregisterProducer()
+        self._writer.stop()
         return self._reader.takeBuffered()
 
     def abandon(self) -> None:
@@ -360,13 +355,13 @@ class UpstreamConnection(Protocol):
     def close(self) -> None:
         """Close once everything is written; an idle connection leaves its pool now."""
         if not self.isLost:
-            self.transport.unregisterProducer()
+            self._writer.stop()
             self.transport.loseConnection()
             self._leave()
 
     def abort(self) -> None:
         """Close at once."""
         if not self.isLost:
-            self.transport.unregisterProducer()
+            self._writer.stop()
             self.transport.abortConnection()
             self._leave()

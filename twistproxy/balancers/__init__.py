@@ -1,0 +1,1 @@
+"""Built-in balancers, one idea a file."""

@@ -1,0 +1,157 @@
+"""Writing to a transport, at once where that can be, and knowing when there is too much that was not sent.
+
+Twisted's own transports put what is written into a buffer and send it in a later turn of the reactor, at the price of
+two C{epoll_ctl} and a wake-up for each answer. Where nothing is in that buffer, sending on the socket right away is the
+same to everybody but the clock: measured, it is a third of a small request's cost. L{EagerWriter} does that with public
+interfaces only: C{ISystemHandle} for the socket, and being a pull producer to be told that the buffer is empty again.
+L{PlainWriter} is for all other transports: TLS, other reactors' own, those of tests.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport, ISystemHandle
+from zope.interface import implementer
+
+HIGH_WATER: Final = 64 << 10
+"""Bytes in a transport's buffer, above which the sender is paused: the mark of Twisted's own transports."""
+
+_JOINED: Final = 32 << 10
+"""Pieces up to this size together are joined: cheaper than handing over a vector of them."""
+
+
+class WritingOwner(Protocol):
+    """Who is told about the buffer."""
+
+    def writingPaused(self) -> None:
+        """It is full."""
+
+    def writingResumed(self) -> None:
+        """It is empty again."""
+
+
+class Writer(Protocol):
+    """What both kinds of writer do."""
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Send these, in order; the list is the writer's now."""
+
+    def stop(self) -> None:
+        """Let go of the transport, which keeps what is in its buffer: needed before it is closed or handed over."""
+
+
+@implementer(IPushProducer)
+class PlainWriter:
+    """Leaves everything to the transport."""
+
+    __slots__ = ("_owner", "_paused", "_transport")
+
+    def __init__(self, transport: Any, owner: WritingOwner) -> None:
+        self._transport = transport
+        self._owner = owner
+        self._paused = False
+        transport.registerProducer(self, True)
+
+    def write(self, pieces: list[bytes]) -> None:
+        """L{Writer.write}."""
+        if len(pieces) == 1:
+            self._transport.write(pieces[0])
+        else:
+            self._transport.writeSequence(pieces)
+
+    def stop(self) -> None:
+        """L{Writer.stop}."""
+        self._transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full; told at every write while it is."""
+        if not self._paused:
+            self._paused = True
+            self._owner.writingPaused()
+
+    def resumeProducing(self) -> None:
+        """It is empty."""
+        if self._paused:
+            self._paused = False
+            self._owner.writingResumed()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; its protocol is told."""
+
+
+@implementer(IPullProducer)
+class EagerWriter:
+    """Sends on the socket whenever the transport's buffer is empty."""
+
+    __slots__ = ("_held", "_owner", "_paused", "_socket", "_transport")
+
+    def __init__(self, transport: Any, owner: WritingOwner) -> None:
+        self._transport = transport
+        self._owner = owner
+        self._socket: socket.socket = transport.getHandle()
+        self._held = 0  # at most this much is in the transport's buffer
+        self._paused = False
+        transport.registerProducer(self, False)
+
+    def write(self, pieces: list[bytes]) -> None:
+        """L{Writer.write}."""
+        if self._held:
+            self._hold(pieces)
+            return
+        try:
+            if len(pieces) == 1:
+                data = pieces[0]
+                size = len(data)
+                sent = self._socket.send(data)
+            else:
+                size = sum(map(len, pieces))
+                if size <= _JOINED:
+                    data = b"".join(pieces)
+                    pieces = [data]
+                    sent = self._socket.send(data)
+                else:
+                    sent = self._socket.sendmsg(pieces)
+        except OSError:
+            sent = 0  # a full socket; or a broken one, which the transport will find out about by itself
+        if sent != size:
+            self._hold(_rest(pieces, sent))
+
+    def _hold(self, pieces: list[bytes]) -> None:
+        self._held += sum(map(len, pieces))
+        self._transport.writeSequence(pieces)
+        if self._held > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._owner.writingPaused()
+
+    def stop(self) -> None:
+        """L{Writer.stop}."""
+        self._transport.unregisterProducer()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty."""
+        self._held = 0
+        if self._paused:
+            self._paused = False
+            self._owner.writingResumed()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; its protocol is told."""
+
+
+def _rest(pieces: list[bytes], sent: int) -> list[bytes]:
+    """C{pieces} without their first C{sent} bytes."""
+    for at, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [piece[sent:], *pieces[at + 1 :]]
+        sent -= len(piece)
+    return []
+
+
+def writerFor(transport: Any, owner: WritingOwner) -> Writer:
+    """The fastest writer that is right for a transport."""
+    if ISystemHandle.providedBy(transport) and not ISSLTransport.providedBy(transport):
+        if isinstance(transport.getHandle(), socket.socket):
+            return EagerWriter(transport, owner)
+    return PlainWriter(transport, owner)
