@@ -229,10 +229,7 @@ class Configuration:
     def withUpstreams(self, pool: str, urls: Iterable[str]) -> Configuration:
         """A copy in which C{pool} has these upstreams as well, as the demo's."""
         more = tuple(UpstreamConfig(url, place="--demo") for url in urls)
-        pools = (
-            evolve(each, upstreams=each.upstreams + more) if each.name == pool else each
-            for each in self.pools
-        )
+        pools = (evolve(each, upstreams=each.upstreams + more) if each.name == pool else each for each in self.pools)
         return evolve(self, pools=tuple(pools))
 
     def uses(self) -> Iterator[PluginUse]:
@@ -250,9 +247,7 @@ def buildPlugins(configuration: Configuration, reactor: Any) -> Mapping[PluginUs
 
     @raise ConfigurationError: with a line for each mistake of all of them.
     """
-    settings = {
-        use: configuration.settingsOf(route) for route in configuration.routes for use in route.uses()
-    }
+    settings = {use: configuration.settingsOf(route) for route in configuration.routes for use in route.uses()}
     made: dict[PluginUse, Any] = {}
     problems: list[str] = []
     for use in configuration.uses():

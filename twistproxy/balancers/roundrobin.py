@@ -1,4 +1,4 @@
-"""Round robin: each in its turn."""
+"""One upstream after the other."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from twistproxy.messages import InboundRequest, Outcome, Upstream
 
 @implementer(IBalancer)
 class RoundRobin:
-    """In the order of the configuration, wrapping."""
+    """Pick one upstream after the other; weights do not matter.
+
+    It counts picks and takes what is left after a division by the number of candidates, so that an upstream
+    that is down leaves its share to all others and not to its neighbour alone.
+    """
+
+    __slots__ = ("_picks",)
 
     def __init__(self) -> None:
-        self._turn = -1
+        self._picks = -1
 
     def pick(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Upstream | None:
         """The next."""
-        self._turn += 1
-        return candidates[self._turn % len(candidates)]
+        if not candidates:
+            return None
+        self._picks += 1
+        return candidates[self._picks % len(candidates)]
 
     def report(self, upstream: Upstream, outcome: Outcome) -> None:
-        """Round robin learns nothing."""
+        """Nothing is learnt."""
 
     def upstreamsChanged(self, upstreams: Sequence[Upstream]) -> None:
-        """The turn goes on."""
+        """Nothing is kept of them."""

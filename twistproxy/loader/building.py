@@ -27,11 +27,7 @@ def loadName(dotted: str) -> Callable[..., Any]:
     try:
         found = getattr(import_module(module), name, None)
     except Exception as error:
-        missing = (
-            isinstance(error, ModuleNotFoundError)
-            and error.name
-            and f"{module}.".startswith(f"{error.name}.")
-        )
+        missing = isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}.")
         hint = " (a directory of plugins is named by --plugin-path)" if missing else ""
         raise ConfigurationError(f"{module} could not be imported: {describeError(error)}{hint}") from error
     if found is None:
@@ -42,9 +38,7 @@ def loadName(dotted: str) -> Callable[..., Any]:
     return made
 
 
-def checkOptions(
-    plugin: Plugin, args: Sequence[Any], options: Mapping[str, Any], directory: str
-) -> Sequence[str]:
+def checkOptions(plugin: Plugin, args: Sequence[Any], options: Mapping[str, Any], directory: str) -> Sequence[str]:
     """What is wrong with the options of C{plugin}, a line each."""
     try:
         bindOptions(plugin.load(), args, options, directory)
@@ -96,7 +90,6 @@ def _place(traceback: TracebackType | None) -> str:
     frames = [
         each
         for each in extract_tb(traceback)
-        if not each.filename.startswith((here, "<frozen importlib"))
-        and os.sep + "importlib" + os.sep not in each.filename
+        if not each.filename.startswith((here, "<frozen importlib")) and os.sep + "importlib" + os.sep not in each.filename
     ]
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -61,17 +61,22 @@ class PluginSet:
         """
         if name in self._clashes:
             raise ConfigurationError(self._clashes[name])
-        found = _ofClass(name) if "." in name else self.byTag.get(name)
+        found = self.named(name)
         if found is None:
             known = [tag for tag, each in self.byTag.items() if isOfKind(each, wanted)]
             hint = didYouMean(name, known) or (f" (there are: {', '.join(sorted(known))})" if known else "")
             raise ConfigurationError(f"no {wanted.__name__} plugin is called {name!r}{hint}")
         if not isOfKind(found, wanted):
             kinds = " and ".join(each.__name__ for each in found.provides) or "nothing"
-            raise ConfigurationError(
-                f"{name!r} is the wrong kind of plugin: {wanted.__name__} is wanted, it is {kinds}"
-            )
+            raise ConfigurationError(f"{name!r} is the wrong kind of plugin: {wanted.__name__} is wanted, it is {kinds}")
         return found
+
+    def named(self, name: str) -> IPluginFactory | None:
+        """The plugin with the tag C{name}, or the class with that dotted name; None when no tag is so.
+
+        @raise ConfigurationError: when there is no such class.
+        """
+        return _ofClass(name) if "." in name else self.byTag.get(name)
 
     def provides(self, name: str, wanted: type[Interface]) -> bool:
         """Whether C{name} is the tag of a plugin of this kind."""
@@ -103,9 +108,7 @@ def findPlugins(package: Any = None) -> PluginSet:
     warnings: list[str] = []
     clashes: dict[str, str] = {}
     with _quietly() as failures:
-        found = callWithContext(
-            {_MARK: True, "log_level": LogLevel.debug}, lambda: list(getPlugins(IPluginFactory, package))
-        )
+        found = callWithContext({_MARK: True, "log_level": LogLevel.debug}, lambda: list(getPlugins(IPluginFactory, package)))
     for failure in failures:
         warnings.append(_warning(failure))
     for plugin in found:

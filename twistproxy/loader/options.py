@@ -113,11 +113,7 @@ def bindOptions(
 
     _takeArguments(described, args, given, take, problems)
     _takeOptions(described, options, given, take, problems)
-    problems += [
-        f"needs the option {each.name!r}"
-        for each in described
-        if each.isRequired and each.parameter not in given
-    ]
+    problems += [f"needs the option {each.name!r}" for each in described if each.isRequired and each.parameter not in given]
     if problems:
         raise ConfigurationError(*problems)
     parameters = signature(maker)
@@ -162,9 +158,7 @@ def _takeOptions(
         elif rest is not None:
             given.setdefault(rest.parameter, {})[name] = take(rest, value)
         else:
-            problems.append(
-                f"has no option {name!r}{didYouMean(name, [each.name for each in named]) or _known(named)}"
-            )
+            problems.append(f"has no option {name!r}{didYouMean(name, [each.name for each in named]) or _known(named)}")
 
 
 def _known(described: Sequence[Option]) -> str:

@@ -40,9 +40,7 @@ class Secret(str):
                 with open(os.path.join(directory, name), encoding="utf-8") as file:
                     return cls(file.read().rstrip("\r\n"))
             except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(
-                    f"the file {name} cannot be read: {getattr(error, 'strerror', None) or error}"
-                ) from None
+                raise ValueError(f"the file {name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
         return cls(name)
 
 

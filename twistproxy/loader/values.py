@@ -86,9 +86,7 @@ def _convertAnnotated(kind: Any, marks: Sequence[Any], value: Any, directory: st
 
 
 def _convertUnion(arguments: Sequence[Any], value: Any, directory: str) -> Any:
-    if types.NoneType in arguments and (
-        value is None or (isinstance(value, str) and value.lower() == "none")
-    ):
+    if types.NoneType in arguments and (value is None or (isinstance(value, str) and value.lower() == "none")):
         return None
     problems: list[str] = []
     for each in arguments:
@@ -137,10 +135,7 @@ def _choose(choices: Mapping[str, Any], value: Any) -> Any:
 
 def _enumWords(kind: type[Enum]) -> dict[str, Enum]:
     """By value where that is text, else by name in kebab-case."""
-    return {
-        each.value if isinstance(each.value, str) else each.name.lower().replace("_", "-"): each
-        for each in kind
-    }
+    return {each.value if isinstance(each.value, str) else each.name.lower().replace("_", "-"): each for each in kind}
 
 
 def _pattern(ofBytes: bool, value: Any) -> re.Pattern[Any]:

@@ -50,9 +50,7 @@ def _sentence(interface: type[Interface], plugin: Any, error: Invalid) -> str:
         return f"{where} does not say @implementer({name})"
     if isinstance(error, BrokenMethodImplementation):
         method = error.method.__name__ if callable(error.method) else str(error.method)
-        return (
-            f"{where} is no {name}: its {method} does not take {_signature(interface, method)} ({error.mess})"
-        )
+        return f"{where} is no {name}: its {method} does not take {_signature(interface, method)} ({error.mess})"
     if isinstance(error, BrokenImplementation):
         wanted = error.name if isinstance(error.name, str) else error.name.__name__
         near = nearMiss(wanted, plugin)

@@ -1,0 +1,163 @@
+"""The words of a command line to a configuration, together with the file that they name.
+
+Without a file they make one listener, a pool C{default} and one route. With one, what the command line says
+of listeners, settings and logs stands in place of what the file says; pools and routes are told by one of the
+two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import Factory, define, evolve
+
+from twistproxy.config import Configuration, RouteConfig
+from twistproxy.configfile import ConfigurationFile
+from twistproxy.configuring.assembling import DEFAULT_POOL, Draft, PoolWords, assemble, readPool
+from twistproxy.configuring.endpoints import readListener
+from twistproxy.configuring.logs import readAccessLog, readErrorLog
+from twistproxy.configuring.reading import Reader, counted
+from twistproxy.configuring.settings import readSettings
+from twistproxy.errors import ConfigurationError
+from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier
+from twistproxy.loader.finder import PluginSet, addPluginPath, findPlugins
+
+
+@define
+class CommandLine:
+    """The options as they were given, in their order."""
+
+    upstreams: list[str] = Factory(list)
+    listeners: list[str] = Factory(list)
+    balancer: str | None = None
+    directors: list[str] = Factory(list)
+    modifiers: list[str] = Factory(list)
+    middleware: list[str] = Factory(list)
+    errorHandlers: list[str] = Factory(list)
+    health: list[str] = Factory(list)
+    settings: list[str] = Factory(list)
+    accessLogs: list[str] = Factory(list)
+    errorLog: str | None = None
+    admin: str | None = None
+    configFile: str | None = None
+    pluginPath: list[str] = Factory(list)
+    demo: bool = False
+
+
+def loadConfiguration(words: CommandLine) -> tuple[Configuration, PluginSet]:
+    """The configuration that C{words} and the file named there make, and the plugins there were.
+
+    @raise ConfigurationError: with a line for each mistake.
+    """
+    file = ConfigurationFile(words.configFile) if words.configFile is not None else None
+    plugins = findAllPlugins([*words.pluginPath, *(file.pluginPath if file else [])])
+    return configure(words, plugins, file), plugins
+
+
+def findAllPlugins(directories: Sequence[str]) -> PluginSet:
+    """The plugins of all drop-ins, those below C{directories} included.
+
+    @raise ConfigurationError: with a line for each that is no directory.
+    """
+    problems: list[str] = []
+    for each in directories:
+        try:
+            addPluginPath(each)
+        except ConfigurationError as error:
+            problems += [f"--plugin-path: {problem}" for problem in error.problems]
+    if problems:
+        raise ConfigurationError(*problems)
+    return findPlugins()
+
+
+def configure(words: CommandLine, plugins: PluginSet, file: ConfigurationFile | None = None) -> Configuration:
+    """The configuration that C{words} and C{file} make.
+
+    @raise ConfigurationError: with a line for each mistake.
+    """
+    reader = Reader(plugins)
+    draft = Draft()
+    if file is not None:
+        draft, problems = file.read(plugins)
+        reader.problems += problems
+    _readListeners(reader, words, draft)
+    _readLogs(reader, words, draft)
+    draft.settings |= _readSettings(reader, words)
+    _readPool(reader, words, draft)
+    _readRoute(reader, words, draft)
+    if words.errorHandlers:
+        draft.errorHandlers = [*reader.plugins(IErrorHandler, counted("--error-handler", words.errorHandlers))]
+    if words.admin is not None:
+        reader.wrong("--admin", "the admin interface is not built yet")
+    return assemble(reader, draft)
+
+
+def _readListeners(reader: Reader, words: CommandLine, draft: Draft) -> None:
+    read = [readListener(reader, where, each) for where, each in counted("--listen", words.listeners)]
+    if read:
+        draft.listeners = [each for each in read if each is not None]
+
+
+def _readLogs(reader: Reader, words: CommandLine, draft: Draft) -> None:
+    logs = [readAccessLog(reader, where, each) for where, each in counted("--access-log", words.accessLogs)]
+    if logs:
+        draft.accessLogs = [each for each in logs if each is not None]
+    if words.errorLog is not None:
+        draft.errorLog = readErrorLog(reader, "--error-log", words.errorLog)
+
+
+def _readSettings(reader: Reader, words: CommandLine) -> dict[str, object]:
+    pairs: list[tuple[str, str]] = []
+    for where, each in counted("--set", words.settings):
+        name, mark, value = each.partition("=")
+        if mark:
+            pairs.append((name.strip(), value.strip()))
+        else:
+            reader.wrong(where, f"{each!r} is not NAME=VALUE")
+    return readSettings(reader, "--set {}".format, pairs)
+
+
+def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
+    """The pool C{default}, unless the file has pools."""
+    given = {"--upstream": words.upstreams, "--demo": words.demo, "--balancer": words.balancer, "--health": words.health}
+    if draft.source and draft.pools:
+        for option, value in given.items():
+            if value:
+                reader.wrong(option, f"{draft.source} has pools of its own: say it there")
+        return
+    if words.demo and words.upstreams:
+        reader.wrong("--demo", "brings upstreams of its own: leave out --upstream")
+    if not words.upstreams and not words.demo:
+        if draft.routes or draft.source:
+            reader.problems.append(f"{draft.source}: there are no [pools], and no --upstream")
+        else:
+            reader.problems.append("no upstream: name one by --upstream URL, a file by --config FILE, or try --demo")
+        return
+    draft.demo = words.demo
+    pool = PoolWords(
+        DEFAULT_POOL,
+        "--demo" if words.demo else "--upstream",
+        counted("--upstream", words.upstreams),
+        None if words.balancer is None else ("--balancer", words.balancer),
+        counted("--health", words.health),
+        mayBeEmpty=words.demo,
+    )
+    draft.pools.append(readPool(reader, pool))
+
+
+def _readRoute(reader: Reader, words: CommandLine, draft: Draft) -> None:
+    """The one route for everything, unless the file has routes."""
+    given = {"--director": words.directors, "--modifier": words.modifiers, "--middleware": words.middleware}
+    if draft.routes:
+        for option, value in given.items():
+            if value:
+                reader.wrong(option, f"{draft.source} has routes of its own: say it there")
+    elif any(given.values()):
+        route = RouteConfig(
+            directors=reader.plugins(IDirector, counted("--director", words.directors)),
+            modifiers=reader.plugins(IResponseModifier, counted("--modifier", words.modifiers)),
+            middleware=reader.plugins(IMiddleware, counted("--middleware", words.middleware)),
+            place="the command line",
+        )
+        names = [each.name for each in draft.pools]
+        draft.routes.append(evolve(route, pool=DEFAULT_POOL) if DEFAULT_POOL in names else route)

@@ -1,0 +1,151 @@
+"""From the parts to the whole: defaults, and what can only be seen when all parts are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import Factory, define, evolve
+
+from twistproxy.config import (
+    AccessLogConfig,
+    Configuration,
+    ListenerConfig,
+    PluginUse,
+    PoolConfig,
+    RouteConfig,
+    UpstreamConfig,
+)
+from twistproxy.configuring.reading import Reader, Written
+from twistproxy.configuring.upstreams import readUpstream
+from twistproxy.errors import ConfigurationError
+from twistproxy.interfaces import IBalancer, IHealthCheck
+from twistproxy.location import parseLocation
+from twistproxy.routing import unreachable
+from twistproxy.settings import Settings
+from twistproxy.suggest import didYouMean
+
+DEFAULT_LISTENER: Final = "tcp:8080"
+DEFAULT_POOL: Final = "default"
+DEFAULT_BALANCER: Final = "round-robin"
+DEFAULT_WEIGHTED_BALANCER: Final = "weighted-round-robin"
+
+
+@define
+class Draft:
+    """What was read so far, to be changed until it is whole.
+
+    @ivar settings: by attribute of L{Settings}.
+    """
+
+    listeners: list[ListenerConfig] = Factory(list)
+    pools: list[PoolConfig] = Factory(list)
+    routes: list[RouteConfig] = Factory(list)
+    settings: dict[str, Any] = Factory(dict)
+    accessLogs: list[AccessLogConfig | PluginUse] = Factory(list)
+    errorLog: str = ""
+    errorHandlers: list[PluginUse] = Factory(list)
+    demo: bool = False
+    source: str = ""
+
+
+@define
+class PoolWords:
+    """A pool as written."""
+
+    name: str
+    place: str
+    upstreams: Sequence[Written]
+    balancer: Written | None = None
+    health: Sequence[Written] = ()
+    mayBeEmpty: bool = False
+
+
+def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
+    """The pool; where something is wrong with it the reader knows."""
+    before = len(reader.problems)
+    read = [readUpstream(reader, where, each) for where, each in words.upstreams]
+    upstreams = tuple(each for each in read if each is not None)
+    if not words.upstreams and not words.mayBeEmpty:
+        reader.wrong(words.place, "a pool needs upstreams")
+    seen: dict[str, UpstreamConfig] = {}
+    for each in upstreams:
+        if isinstance(each, UpstreamConfig):
+            other = seen.setdefault(parseLocation(each.url).key, each)
+            if other is not each:
+                reader.problems.append(f"{each.place}: {each.url} is in this pool already")
+    if (
+        upstreams
+        and len(reader.problems) == before
+        and all(isinstance(each, UpstreamConfig) and each.backup for each in upstreams)
+    ):
+        reader.wrong(words.place, "all upstreams are backups: at least one is not")
+    place, written = words.balancer or (f"{words.place} (default balancer)", _defaultBalancer(upstreams))
+    balancer = reader.plugin(place, IBalancer, written)
+    health = reader.plugins(IHealthCheck, words.health)
+    # Where the balancer was wrong the pool is never used; it only has to be there for the routes that name it.
+    return PoolConfig(words.name, upstreams, balancer, health, reader.place(words.place))  # type: ignore[arg-type]
+
+
+def _defaultBalancer(upstreams: Iterable[UpstreamConfig | PluginUse]) -> str:
+    """Weighted once there is, or may come, a weight."""
+    weighted = any(isinstance(each, PluginUse) or each.weight is not None for each in upstreams)
+    return DEFAULT_WEIGHTED_BALANCER if weighted else DEFAULT_BALANCER
+
+
+def assemble(reader: Reader, draft: Draft) -> Configuration:
+    """The whole configuration.
+
+    @raise ConfigurationError: with a line for each mistake, those of the parts included.
+    """
+    if not draft.listeners:
+        draft.listeners.append(ListenerConfig(DEFAULT_LISTENER))
+    _checkListeners(reader, draft.listeners)
+    names = [each.name for each in draft.pools]
+    if not draft.routes and draft.pools:
+        draft.routes += _defaultRoute(reader, draft.pools)
+    draft.routes = [_withPool(reader, each, names) for each in draft.routes]
+    for route, other in unreachable([each.match for each in draft.routes]).items():
+        where = draft.routes[route].place
+        reader.problems.append(f"{where}: no request gets here, {draft.routes[other].place} matches the same")
+    if reader.problems:
+        raise ConfigurationError(*reader.problems)
+    return Configuration(
+        listeners=tuple(draft.listeners),
+        pools=tuple(draft.pools),
+        routes=tuple(draft.routes),
+        settings=Settings(**draft.settings),
+        accessLogs=tuple(draft.accessLogs),
+        errorLog=draft.errorLog,
+        errorHandlers=tuple(draft.errorHandlers),
+        demo=draft.demo,
+        source=draft.source,
+    )
+
+
+def _checkListeners(reader: Reader, listeners: Sequence[ListenerConfig]) -> None:
+    seen: dict[str, ListenerConfig] = {}
+    for each in listeners:
+        if seen.setdefault(each.endpoint, each) is not each and not each.endpoint.startswith("tcp:0"):
+            reader.problems.append(f"{each.place}: {each.endpoint} is listened on already")
+
+
+def _defaultRoute(reader: Reader, pools: Sequence[PoolConfig]) -> list[RouteConfig]:
+    """Everything to the only pool, or to the one called default."""
+    for each in pools:
+        if len(pools) == 1 or each.name == DEFAULT_POOL:
+            return [RouteConfig(pool=each.name)]
+    names = ", ".join(each.name for each in pools)
+    reader.wrong("routes", f"there are several pools ({names}) and no [[routes]] to say which requests go where")
+    return []
+
+
+def _withPool(reader: Reader, route: RouteConfig, names: Sequence[str]) -> RouteConfig:
+    if route.pool is None:
+        if len(names) == 1:
+            return evolve(route, pool=names[0])
+        if not route.directors:
+            reader.problems.append(f"{route.place}: names no pool, and has no director to choose one")
+    elif route.pool not in names:
+        reader.problems.append(f"{route.place}: there is no pool {route.pool!r}{didYouMean(route.pool, names)}")
+    return route

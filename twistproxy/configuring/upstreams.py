@@ -1,0 +1,115 @@
+"""Upstreams as people write them: a URL with options after commas, a table, a plugin that finds upstreams."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from twistproxy.config import PluginUse, UpstreamConfig
+from twistproxy.configuring.reading import Reader, isPlugin
+from twistproxy.interfaces import IUpstreamSource
+from twistproxy.loader.finder import PluginSet
+from twistproxy.location import parseLocation
+from twistproxy.suggest import didYouMean, nearest
+
+UPSTREAM_OPTIONS: Final = ("weight", "max-conns", "backup")
+"""What may follow an upstream's URL, after commas."""
+
+
+def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
+    """C{URL[,weight=N][,max-conns=N][,backup]}, a table of the same, or a plugin that finds upstreams."""
+    if isinstance(value, Mapping):
+        return reader.plugin(where, IUpstreamSource, value) if "url" not in value else _server(reader, where, value)
+    if not isinstance(value, str):
+        reader.wrong(where, "an upstream is a string or a table")
+        return None
+    if isPlugin(reader.found, value, IUpstreamSource):
+        return reader.plugin(where, IUpstreamSource, value)
+    try:
+        return _server(reader, where, splitUpstream(value.strip()))
+    except ValueError as error:
+        reader.wrong(where, str(error))
+        return None
+
+
+def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamConfig | None:
+    before = len(reader.problems)
+    url = _url(reader, where, words["url"])
+    for name in words:
+        if name != "url" and name not in UPSTREAM_OPTIONS:
+            reader.wrong(where, f"an upstream has no option {name!r}{didYouMean(name, UPSTREAM_OPTIONS)}")
+    weight = _count(reader, where, "weight", words.get("weight"))
+    limit = _count(reader, where, "max-conns", words.get("max-conns"))
+    backup = words.get("backup", False)
+    if not isinstance(backup, bool):
+        reader.wrong(where, f"backup is true or false, not {backup!r}")
+    if len(reader.problems) > before:
+        return None
+    return UpstreamConfig(url, weight, limit or 0, backup, reader.place(where))
+
+
+def _url(reader: Reader, where: str, written: Any) -> str:
+    if not isinstance(written, str):
+        reader.wrong(where, "url is text: put it in quotes")
+        return ""
+    url = written
+    if found := re.match(r"unix:(?!/)([^:]+)", url):
+        url = f"unix:{quote(reader.path(unquote(found[1])))}{url[found.end() :]}" if reader.directory else url
+    try:
+        parseLocation(url)
+    except ValueError as error:
+        reader.wrong(where, f"{error}{_urlHint(reader.found, url)}")
+    return url
+
+
+def _urlHint(plugins: PluginSet, url: str) -> str:
+    name = url.partition(":")[0]
+    if re.match(r"(?:[\w.-]*|\[[0-9A-Fa-f:]+\])(?::\d+)?(?:/|\Z)", url) and _isUpstream(f"http://{url}"):
+        return f"; did you mean 'http://{url}'?"
+    known = [tag for tag in plugins.byTag if plugins.provides(tag, IUpstreamSource)]
+    near = nearest(name, [*known, "http", "https", "unix"])
+    return f"; did you mean {near!r}?" if near and near != name else ""
+
+
+def _count(reader: Reader, where: str, name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        reader.wrong(where, f"{name} is a whole number from 1, not {value!r}")
+        return None
+    return value
+
+
+def splitUpstream(text: str) -> dict[str, Any]:
+    """The words of C{URL[,weight=N][,max-conns=N][,backup]}; a comma may belong to the URL.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    words: dict[str, Any] = {}
+    url = text
+    while "," in url:
+        rest, _, last = url.rpartition(",")
+        name, mark, value = last.partition("=")
+        if name not in UPSTREAM_OPTIONS:
+            if "/" in rest.partition("://")[2] and not (mark and nearest(name, UPSTREAM_OPTIONS)):
+                break
+            raise ValueError(f"an upstream has no option {name!r}{didYouMean(name, UPSTREAM_OPTIONS)}")
+        if name in words:
+            raise ValueError(f"{name} is given twice")
+        if bool(mark) == (name == "backup"):
+            raise ValueError(f"{name} takes {'no' if mark else 'a'} value")
+        words[name] = value if mark else True
+        url = rest
+    return {"url": url, **words}
+
+
+def _isUpstream(url: str) -> bool:
+    try:
+        parseLocation(url)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,191 @@
+"""C{twist revproxy}: its options, and the service that they make."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from twistproxy._version import __version__
+from twistproxy.commandline import CommandLine, findAllPlugins, loadConfiguration
+from twistproxy.config import Configuration, buildPlugins
+from twistproxy.configtext import configurationText
+from twistproxy.errors import ConfigurationError
+from twistproxy.loader.listing import helpPlugin, listPlugins
+
+
+class Options(usage.Options):
+    """The options of C{twist revproxy}: collected in L{words}, and made into a L{configuration} at their end.
+
+    @ivar words: the options as given.
+    @ivar configuration: what they make.
+    """
+
+    synopsis = "[options] --upstream URL"
+    longdesc = (
+        "A reverse proxy: HTTP/1.1 and upgrades to one or more upstreams, programmable with plugins. A plugin is "
+        "named by SPEC, its tag or module.Class with options after colons: consistent-hash:key=path:replicas=160."
+    )
+
+    configuration: Configuration
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.words = CommandLine()
+        self._actions: list[str] = []
+        self._helpTags: list[str] = []
+
+    def opt_upstream(self, url: str) -> None:
+        """URL[,weight=N][,max-conns=N][,backup]: where requests go; http://, https://, unix:PATH, or the SPEC of a
+        plugin that finds upstreams. Repeatable."""
+        self.words.upstreams.append(url)
+
+    def opt_listen(self, endpoint: str) -> None:
+        """ENDPOINT for clients: a Twisted server endpoint. Repeatable. [default: tcp:8080]"""
+        self.words.listeners.append(endpoint)
+
+    def opt_balancer(self, spec: str) -> None:
+        """SPEC of what picks among upstreams. [default: round-robin, or weighted-round-robin with weights]"""
+        self.words.balancer = spec
+
+    def opt_director(self, spec: str) -> None:
+        """SPEC of what decides where a request goes and changes it. Repeatable, in order."""
+        self.words.directors.append(spec)
+
+    def opt_modifier(self, spec: str) -> None:
+        """SPEC of what changes responses. Repeatable, in order."""
+        self.words.modifiers.append(spec)
+
+    def opt_middleware(self, spec: str) -> None:
+        """SPEC of what wraps exchanges. Repeatable, in order."""
+        self.words.middleware.append(spec)
+
+    def opt_error_handler(self, spec: str) -> None:
+        """SPEC of what answers failures. Repeatable, in order."""
+        self.words.errorHandlers.append(spec)
+
+    def opt_health(self, spec: str) -> None:
+        """SPEC of a health check. Repeatable."""
+        self.words.health.append(spec)
+
+    def opt_config(self, path: str) -> None:
+        """FILE.toml with all of this and more: several pools and routes."""
+        self.words.configFile = path
+
+    def opt_set(self, setting: str) -> None:
+        """NAME=VALUE of a setting, such as upstream-timeout=5s. Repeatable."""
+        self.words.settings.append(setting)
+
+    def opt_access_log(self, spec: str) -> None:
+        """FILE, or - for standard output; in front of it combined: (the default) or json:. Repeatable."""
+        self.words.accessLogs.append(spec)
+
+    def opt_error_log(self, path: str) -> None:
+        """FILE for the proxy's own messages."""
+        self.words.errorLog = path
+
+    def opt_admin(self, endpoint: str) -> None:
+        """ENDPOINT of the admin interface (not built yet)."""
+        self.words.admin = endpoint
+
+    def opt_plugin_path(self, directory: str) -> None:
+        """DIR with modules of plugins, or drop-ins in DIR/twisted/plugins. Repeatable."""
+        self.words.pluginPath.append(directory)
+
+    def opt_demo(self) -> None:
+        """Start two sample upstreams and proxy to them."""
+        self.words.demo = True
+
+    def opt_check(self) -> None:
+        """Build everything, start nothing, and tell what is wrong."""
+        self._actions.append("check")
+
+    def opt_print_config(self) -> None:
+        """Print the configuration in force as TOML, secrets masked."""
+        self._actions.append("print-config")
+
+    def opt_list_plugins(self) -> None:
+        """Print the plugins there are."""
+        self._actions.append("list-plugins")
+
+    def opt_help_plugin(self, tag: str) -> None:
+        """TAG of a plugin whose options to print."""
+        self._helpTags.append(tag)
+
+    def opt_version(self) -> NoReturn:
+        """Print the version."""
+        print(f"twistproxy {__version__}")
+        raise SystemExit(0)
+
+    opt_u = opt_upstream
+    opt_l = opt_listen
+    opt_b = opt_balancer
+    opt_d = opt_director
+    opt_m = opt_modifier
+    opt_c = opt_config
+
+    @property
+    def isCheck(self) -> bool:
+        """Whether the configuration is only to be tried."""
+        return "check" in self._actions
+
+    def postOptions(self) -> None:
+        """Make the configuration; or print what was asked for and exit.
+
+        @raise SystemExit: with 1 when something is wrong with the configuration, after a line for each
+            mistake.
+        """
+        try:
+            if "list-plugins" in self._actions or self._helpTags:
+                self._printPlugins()
+            self.configuration, plugins = loadConfiguration(self.words)
+        except ConfigurationError as error:
+            exitWith(error.problems)
+        _warn(plugins.warnings)
+        if "print-config" in self._actions:
+            print(configurationText(self.configuration), end="")
+            raise SystemExit(0)
+
+    def _printPlugins(self) -> NoReturn:
+        plugins = findAllPlugins(self.words.pluginPath)
+        _warn(plugins.warnings)
+        texts = [helpPlugin(plugins, tag) for tag in self._helpTags]
+        print("\n".join(texts or [listPlugins(plugins)]), end="")
+        raise SystemExit(0)
+
+
+def makeService(options: Options) -> IService:
+    """The proxy as a service.
+
+    C{twistproxy.service.makeProxyService(reactor, configuration)} gets the reactor and the frozen L{Configuration}. It
+    makes the plugins, all by one call of L{buildPlugins} so that the mistakes of all of them are told together, and
+    returns an IService that listens from its start to its stop. It raises L{ConfigurationError} for what only shows
+    then; nothing else is caught here. C{--check} makes the plugins and throws them away.
+    """
+    from twisted.internet import reactor  # noqa: TID251 - by Twisted's convention makeService gets none
+
+    try:
+        if options.isCheck:
+            buildPlugins(options.configuration, reactor)
+            print("the configuration is good")
+            raise SystemExit(0)
+        from twistproxy.service import makeProxyService
+
+        return makeProxyService(reactor, options.configuration)
+    except ConfigurationError as error:
+        exitWith(error.problems)
+
+
+def exitWith(problems: Sequence[str]) -> NoReturn:
+    """Tell what is wrong and exit."""
+    for each in problems:
+        print(each, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for each in warnings:
+        print(f"warning: {each}", file=sys.stderr)
