@@ -7,7 +7,7 @@ two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import Factory, define, evolve
 
@@ -44,14 +44,17 @@ class CommandLine:
     demo: bool = False
 
 
-def loadConfiguration(words: CommandLine) -> tuple[Configuration, PluginSet]:
-    """The configuration that C{words} and the file named there make, and the plugins there were.
+def loadConfiguration(words: CommandLine, warn: Callable[[str], None]) -> Configuration:
+    """The configuration that C{words} and the file named there make.
 
+    @param warn: told of each plugin that cannot be used, before anything else can be wrong for it.
     @raise ConfigurationError: with a line for each mistake.
     """
     file = ConfigurationFile(words.configFile) if words.configFile is not None else None
     plugins = findAllPlugins([*words.pluginPath, *(file.pluginPath if file else [])])
-    return configure(words, plugins, file), plugins
+    for each in plugins.warnings:
+        warn(each)
+    return configure(words, plugins, file)
 
 
 def findAllPlugins(directories: Sequence[str]) -> PluginSet:

@@ -69,8 +69,11 @@ class ConfigurationFile:
         reader.keys("", table, TOP_KEYS)
         for where, each in _tables(reader, "listeners", table.get("listeners", [])):
             reader.keys(where, each, LISTENER_KEYS)
-            listener = readListener(reader, f"{where}.endpoint", each.get("endpoint"))
-            draft.listeners += [listener] if listener else []
+            if "endpoint" in each:
+                listener = readListener(reader, f"{where}.endpoint", each["endpoint"])
+                draft.listeners += [listener] if listener else []
+            elif not each:
+                reader.wrong(where, "has no endpoint")
         for name, each in _table(reader, "pools", table.get("pools", {})).items():
             draft.pools.append(readPool(reader, _poolWords(reader, name, each)))
         for where, each in _tables(reader, "routes", table.get("routes", [])):

@@ -141,17 +141,17 @@ class Options(usage.Options):
         try:
             if "list-plugins" in self._actions or self._helpTags:
                 self._printPlugins()
-            self.configuration, plugins = loadConfiguration(self.words)
+            self.configuration = loadConfiguration(self.words, _warn)
         except ConfigurationError as error:
             exitWith(error.problems)
-        _warn(plugins.warnings)
         if "print-config" in self._actions:
             print(configurationText(self.configuration), end="")
             raise SystemExit(0)
 
     def _printPlugins(self) -> NoReturn:
         plugins = findAllPlugins(self.words.pluginPath)
-        _warn(plugins.warnings)
+        for each in plugins.warnings:
+            _warn(each)
         texts = [helpPlugin(plugins, tag) for tag in self._helpTags]
         print("\n".join(texts or [listPlugins(plugins)]), end="")
         raise SystemExit(0)
@@ -186,6 +186,5 @@ def exitWith(problems: Sequence[str]) -> NoReturn:
     raise SystemExit(1)
 
 
-def _warn(warnings: Sequence[str]) -> None:
-    for each in warnings:
-        print(f"warning: {each}", file=sys.stderr)
+def _warn(warning: str) -> None:
+    print(f"warning: {warning}", file=sys.stderr)

@@ -43,7 +43,7 @@ def checkOptions(plugin: Plugin, args: Sequence[Any], options: Mapping[str, Any]
     try:
         bindOptions(plugin.load(), args, options, directory)
     except ConfigurationError as error:
-        return [f"{plugin.tag}: {each}" for each in error.problems]
+        return [_named(plugin, each) for each in error.problems]
     return ()
 
 
@@ -60,8 +60,12 @@ def buildPlugin(plugin: Plugin, context: Any, args: Sequence[Any], options: Mapp
         if problems:
             raise ConfigurationError(*problems)
     except ConfigurationError as error:
-        raise ConfigurationError(*(f"{plugin.tag}: {each}" for each in error.problems)) from error
+        raise ConfigurationError(*(_named(plugin, each) for each in error.problems)) from error
     return made
+
+
+def _named(plugin: Plugin, problem: str) -> str:
+    return problem if problem.startswith(plugin.tag) else f"{plugin.tag}: {problem}"
 
 
 def _make(maker: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> Any:

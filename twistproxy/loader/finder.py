@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from traceback import extract_tb
-from typing import Any
+from typing import Any, Final
 
 from attrs import field, frozen
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
@@ -23,7 +23,8 @@ from twistproxy.loader.building import describeError, loadName
 from twistproxy.plugin import Plugin
 from twistproxy.suggest import didYouMean
 
-_MARK = "twistproxy_discovery"
+_MARK: Final = "twistproxy_discovery"
+_BUILT_IN: Final = "twistproxy."
 
 
 def addPluginPath(directory: str) -> None:
@@ -64,7 +65,7 @@ class PluginSet:
         found = self.named(name)
         if found is None:
             known = [tag for tag, each in self.byTag.items() if isOfKind(each, wanted)]
-            hint = didYouMean(name, known) or (f" (there are: {', '.join(sorted(known))})" if known else "")
+            hint = didYouMean(name, known) or (f" (there are: {', '.join(sorted(known))})" if known else " (there are none)")
             raise ConfigurationError(f"no {wanted.__name__} plugin is called {name!r}{hint}")
         if not isOfKind(found, wanted):
             kinds = " and ".join(each.__name__ for each in found.provides) or "nothing"
@@ -104,9 +105,8 @@ def findPlugins(package: Any = None) -> PluginSet:
 
     @param package: the package to look in, for tests; L{twisted.plugins} when None.
     """
-    byTag: dict[str, IPluginFactory] = {}
+    claims: dict[str, list[IPluginFactory]] = {}
     warnings: list[str] = []
-    clashes: dict[str, str] = {}
     with _quietly() as failures:
         found = callWithContext({_MARK: True, "log_level": LogLevel.debug}, lambda: list(getPlugins(IPluginFactory, package)))
     for failure in failures:
@@ -114,13 +114,20 @@ def findPlugins(package: Any = None) -> PluginSet:
     for plugin in found:
         if isinstance(error := _fault(plugin), str):
             warnings.append(error)
-        elif plugin.tag in byTag:
-            both = " and ".join(sorted((_nameOf(byTag[plugin.tag]), _nameOf(plugin))))
-            clashes[plugin.tag] = f"two plugins are called {plugin.tag!r}: {both}; remove one of them"
         else:
-            byTag[plugin.tag] = plugin
-    for tag in clashes:
-        del byTag[tag]
+            claims.setdefault(plugin.tag, []).append(plugin)
+    byTag = {tag: claimants[0] for tag, claimants in claims.items() if len(claimants) == 1}
+    clashes: dict[str, str] = {}
+    for tag, claimants in claims.items():
+        if len(claimants) > 1:
+            names = " and ".join(sorted(map(_nameOf, claimants)))
+            ours = [each for each in claimants if _nameOf(each).startswith(_BUILT_IN)]
+            if ours:
+                # Nothing that somebody installs changes what a configuration without it means.
+                byTag[tag] = ours[0]
+                warnings.append(f"two plugins are called {tag!r}: {names}; twistproxy's own is used")
+            else:
+                clashes[tag] = f"two plugins are called {tag!r}: {names}; remove one of them"
     return PluginSet(byTag, (*warnings, *clashes.values()), clashes)
 
 
@@ -135,8 +142,8 @@ def _quietly() -> Iterator[list[Failure]]:
 
     @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
-        if event.get(_MARK) and isinstance(event.get("log_failure"), Failure):
-            failures.append(event["log_failure"])
+        if event.get(_MARK) and isinstance(event.get("failure"), Failure):
+            failures.append(event["failure"])
 
     globalLogPublisher.addObserver(observe)
     try:
