@@ -29,6 +29,7 @@ _log: Final = Logger(namespace="twistproxy.error")
 class Route:
     """What happens to the requests that match: plugins in their order, and the pool that they go to.
 
+    @ivar settings: those that hold for its requests; None: the engine's.
     @ivar touchesRequests: whether any plugin may change the request that is sent on.
     @ivar touchesResponses: whether any plugin may change the answer.
     """
@@ -39,6 +40,7 @@ class Route:
     middleware: tuple[Any, ...] = ()
     errorHandlers: tuple[Any, ...] = ()
     name: str = ""
+    settings: Settings | None = None
     touchesRequests: bool = field(init=False)
     touchesResponses: bool = field(init=False)
 

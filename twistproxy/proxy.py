@@ -123,14 +123,21 @@ class ReverseProxy(Service, ProxyFactory):
         @return: fires when all connections are closed.
         """
         super().stopService()
-        engine = self.engine
-        draining = engine.drain()
-        draining.addTimeout(engine.settings.drainTimeout, engine.reactor)
-        return draining.addBoth(self._drained)
+        return drainEngine(self.engine)
 
-    def _drained(self, result: object) -> None:
-        engine = self.engine
+
+def drainEngine(engine: Engine) -> Deferred[None]:
+    """Let exchanges end, C{Settings.drainTimeout} seconds at most; cut what is left, and all connections to upstreams.
+
+    @return: fires when that is done.
+    """
+
+    def drained(result: object) -> None:
         for channel in list(engine.channels):
             channel.abort()
         engine.pools.abort()
         engine.sweeper.stop()
+
+    draining = engine.drain()
+    draining.addTimeout(engine.settings.drainTimeout, engine.reactor)
+    return draining.addBoth(drained)

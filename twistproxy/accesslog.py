@@ -1,0 +1,173 @@
+"""Access logs: one record of each exchange, as a line of Apache's combined format or of JSON.
+
+The record is what plugins that implement L{twistproxy.interfaces.IAccessLog} get too. Lines are written once a second
+and at the end, so that logging does not cost a write per request. Nothing secret is in them: no header but Referer and
+User-Agent.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, Any, Final
+
+from attrs import asdict, frozen
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twistproxy.exchange import Exchange
+from twistproxy.interfaces import IAccessLog
+
+_log = Logger()
+_MAX_LINES: Final = 4096
+"""Lines held before they are written without waiting for the second to end."""
+
+
+@frozen
+class AccessRecord:
+    """One exchange. Times are seconds, sizes bytes.
+
+    @ivar time: of its beginning, seconds since the epoch.
+    @ivar status: what the client got; 499 when it left.
+    @ivar reason: the word for what went wrong; empty for a complete answer.
+    @ivar upstream: the key of who was asked last; empty for nobody.
+    @ivar attempts: how many were asked.
+    """
+
+    time: float
+    requestId: str
+    client: str
+    method: str
+    target: str
+    host: str
+    protocol: str
+    status: int
+    reason: str
+    route: str
+    upstream: str
+    attempts: int
+    bytesIn: int
+    bytesOut: int
+    duration: float
+    upgraded: bool
+    referer: str
+    userAgent: str
+
+
+def recordOf(exchange: Exchange, now: float) -> AccessRecord:
+    """The record of an exchange that has ended at C{now}, by the reactor's clock."""
+    inbound = exchange.inbound
+    error = exchange.error
+    duration = now - exchange.started
+    return AccessRecord(
+        time=time.time() - duration,
+        requestId=inbound.id,
+        client=inbound.client.host or "-",
+        method=inbound.method.decode("latin-1"),
+        target=inbound.target.decode("latin-1"),
+        host=inbound.host,
+        protocol=f"HTTP/1.{inbound.minor}",
+        status=exchange.code,
+        reason="" if error is None else error.kind.reason,
+        route="" if exchange.route is None else exchange.route.name,
+        upstream="" if exchange.upstream is None else exchange.upstream.key,
+        attempts=exchange.attempts,
+        bytesIn=inbound.body.size,
+        bytesOut=exchange.bytesOut,
+        duration=duration,
+        upgraded=exchange.tunnel is not None,
+        referer=inbound.headers.get("referer", ""),
+        userAgent=inbound.headers.get("user-agent", ""),
+    )
+
+
+def _quoted(text: str) -> str:
+    """For between two quotation marks: what could end the field or the line is escaped, as Apache does it."""
+    if not text:
+        return "-"
+    shown = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in shown)
+
+
+def combinedLine(record: AccessRecord) -> str:
+    """Apache's combined format, with the reason, upstream and duration behind it."""
+    at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.time))
+    return (
+        f'{record.client} - - [{at}] "{_quoted(record.method)} {_quoted(record.target)} {record.protocol}" {record.status} '
+        f'{record.bytesOut} "{_quoted(record.referer)}" "{_quoted(record.userAgent)}" '
+        f"{record.reason or '-'} {_quoted(record.upstream)} {record.duration:.3f}"
+    )
+
+
+def jsonLine(record: AccessRecord) -> str:
+    """One JSON object with the record's fields."""
+    fields = asdict(record)
+    fields["duration"] = round(record.duration, 6)
+    return json.dumps(fields)
+
+
+FORMATS: Final[dict[str, Callable[[AccessRecord], str]]] = {"combined": combinedLine, "json": jsonLine}
+
+
+@implementer(IAccessLog)
+class FileAccessLog:
+    """Writes records to a file.
+
+    @ivar lost: lines that could not be written.
+    """
+
+    def __init__(self, clock: Any, path: str, form: str = "combined") -> None:
+        """
+        @param clock: the reactor.
+        @param path: of the file, appended to; C{-} for standard output.
+        @param form: a key of L{FORMATS}.
+        @raise OSError: when the file can't be opened.
+        """
+        self._format = FORMATS[form]
+        self._path = path
+        self._file: IO[str] = sys.stdout if path == "-" else open(path, "a", encoding="utf-8")  # noqa: SIM115 - kept
+        self._lines: list[str] = []
+        self._loop = LoopingCall(self.flush)
+        self._loop.clock = clock
+        self.lost = 0
+
+    def start(self) -> None:
+        """Write every second from now on."""
+        self._loop.start(1.0, now=False)
+
+    def stop(self) -> None:
+        """Write what is left, and close the file."""
+        if self._loop.running:
+            self._loop.stop()
+        self.flush()
+        if self._path != "-":
+            self._file.close()
+
+    def reopen(self) -> None:
+        """Go on in a new file of the same path, after the old one was renamed."""
+        if self._path != "-":
+            self.flush()
+            self._file.close()
+            self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - kept
+
+    def log(self, record: AccessRecord) -> None:
+        """L{IAccessLog.log}."""
+        self._lines.append(self._format(record))
+        if len(self._lines) >= _MAX_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        try:
+            self._file.write("\n".join(lines) + "\n")
+            self._file.flush()
+        except OSError as error:
+            if not self.lost:
+                _log.error("The access log {path} can't be written: {error}", path=self._path, error=error)
+            self.lost += len(lines)

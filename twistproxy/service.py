@@ -1,0 +1,264 @@
+"""From a configuration to a running proxy: the service that C{twist revproxy} runs.
+
+It assembles what the other modules offer, listens, says where once everything listens, and at its end lets exchanges
+run out. Nothing here is on the way of a request.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import FileLogObserver, Logger, formatEventAsClassicLogText, globalLogPublisher
+from twisted.python.failure import Failure
+
+from twistproxy.accesslog import FileAccessLog, recordOf
+from twistproxy.config import AccessLogConfig, Configuration, PluginUse, RouteConfig, buildPlugins
+from twistproxy.demo import DemoUpstreams
+from twistproxy.engine import Engine, Route
+from twistproxy.errors import ConfigurationError
+from twistproxy.exchange import Exchange
+from twistproxy.messages import InboundRequest, Upstream
+from twistproxy.proxy import ProxyFactory, drainEngine
+from twistproxy.routing import Router
+from twistproxy.upstream.group import UpstreamGroup
+
+_log: Final = Logger()
+ERROR_NAMESPACE: Final = "twistproxy.error"
+"""The logger namespace of failed exchanges and plugins: what C{--error-log} writes to its own file."""
+
+
+class _Recording:
+    """Hands records of exchanges to an access log."""
+
+    def __init__(self, log: Any, reactor: Any) -> None:
+        self._log = log
+        self._seconds = reactor.seconds
+
+    def log(self, exchange: Exchange) -> None:
+        self._log.log(recordOf(exchange, self._seconds()))
+
+
+def _routes(
+    configuration: Configuration, plugins: Mapping[PluginUse, Any], groups: Mapping[str, UpstreamGroup]
+) -> list[tuple[RouteConfig, Route]]:
+    def built(uses: Sequence[PluginUse]) -> tuple[Any, ...]:
+        return tuple(plugins[use] for use in uses)
+
+    always = configuration.errorHandlers
+    return [
+        (
+            route,
+            Route(
+                groups[route.pool] if route.pool is not None else None,
+                built(route.directors),
+                built(route.modifiers),
+                built(route.middleware),
+                built((*route.errorHandlers, *always)),
+                name=route.place or route.pool or "",
+                settings=configuration.settingsOf(route),
+            ),
+        )
+        for route in configuration.routes
+    ]
+
+
+def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], accessLogs: Sequence[Any]) -> Engine:
+    """The engine that a configuration describes."""
+    groups: dict[str, UpstreamGroup] = {}
+    for pool in configuration.pools:
+        members = [each.build() for each in pool.servers]
+        groups[pool.name] = UpstreamGroup(pool.name, plugins[pool.balancer], members)
+    routes = _routes(configuration, plugins, groups)
+    if len(routes) == 1 and routes[0][0].match.isEverything:
+        only = routes[0][1]
+
+        def routeFor(request: InboundRequest) -> Route | None:
+            return only
+
+    else:
+        routeFor = Router((each.match, route) for each, route in routes).route
+    handlers = [plugins[use] for use in configuration.errorHandlers]
+    return Engine(reactor, configuration.settings, groups, routeFor, handlers, [_Recording(log, reactor) for log in accessLogs])
+
+
+class ProxyService(MultiService):
+    """The whole proxy.
+
+    @ivar engine: what its connections share.
+    @ivar ports: where it listens, in the order of the configuration, once it does.
+    """
+
+    def __init__(self, reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reactor = reactor
+        self._configuration = configuration
+        self._plugins = plugins
+        self._errorFile: Any = None
+        self._observer: Any = None
+        self._logs: list[FileAccessLog] = []
+        self.ports: list[IListeningPort] = []
+        accessLogs = [self._accessLog(each) for each in configuration.accessLogs]
+        self.engine = makeEngine(reactor, configuration, plugins, accessLogs)
+        for use, plugin in plugins.items():
+            if use.interface.__name__ == "IUpstreamSource":
+                continue
+            if IService.providedBy(plugin):
+                plugin.setServiceParent(self)
+        for pool in configuration.pools:
+            for source in pool.sources:
+                _Subscription(self.engine, pool.name, plugins[source], pool.servers).setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def _accessLog(self, config: AccessLogConfig | PluginUse) -> Any:
+        if isinstance(config, PluginUse):
+            return self._plugins[config]
+        try:
+            log = FileAccessLog(self._reactor, config.path, config.format)
+        except OSError as error:
+            raise ConfigurationError(f"{config.place or '--access-log'}: {config.path}: {error.strerror}") from None
+        self._logs.append(log)
+        return log
+
+    def startService(self) -> None:
+        """Listen everywhere, and say where.
+
+        @raise SystemExit: when an endpoint can't be had, after a line that says which and why.
+        """
+        self._openErrorLog()
+        for log in self._logs:
+            log.start()
+        if self._configuration.demo:
+            demo = DemoUpstreams(self._reactor)
+            demo.setServiceParent(self)  # type: ignore[no-untyped-call]
+            group = self.engine.groups["default"]
+            group.setMembers([*group.members, *(Upstream(url) for url in demo.urls)])
+            for url in demo.urls:
+                self._say(f"sample upstream on {url}/")
+        super().startService()
+        self.engine.sweeper.start()
+        factory = ProxyFactory(self.engine)
+        opening = [
+            maybeDeferred(serverFromString(self._reactor, listener.endpoint).listen, factory)
+            for listener in self._configuration.listeners
+        ]
+        for listener, each in zip(self._configuration.listeners, opening, strict=True):
+            each.addErrback(self._notListening, listener.endpoint)
+        DeferredList(opening).addCallback(self._listening)
+
+    def _openErrorLog(self) -> None:
+        path = self._configuration.errorLog
+        if not path:
+            return
+        try:
+            self._errorFile = open(path, "a", encoding="utf-8")  # noqa: SIM115 - kept while the service runs
+        except OSError as error:
+            self._refuse(f"--error-log: {path}: {error.strerror}")
+        to = FileLogObserver(self._errorFile, formatEventAsClassicLogText)
+
+        def observe(event: Any) -> None:
+            if event.get("log_namespace") == ERROR_NAMESPACE:
+                to(event)
+
+        self._observer = observe
+        globalLogPublisher.addObserver(observe)
+
+    def _notListening(self, failure: Failure, endpoint: str) -> None:
+        self._refuse(f"{endpoint}: {failure.getErrorMessage()}")
+
+    def _refuse(self, problem: str) -> None:
+        print(problem, file=sys.stderr, flush=True)
+        if self._reactor.running:
+            _log.critical("{problem}", problem=problem)
+            self._reactor.stop()
+        else:
+            raise SystemExit(1)
+
+    def _listening(self, results: Sequence[tuple[bool, Any]]) -> None:
+        for succeeded, result in results:
+            if not succeeded:
+                result.raiseException()
+        self.ports = [port for _, port in results if port is not None]
+        for listener, port in zip(self._configuration.listeners, self.ports, strict=False):
+            self._say(f"listening on {shownURL(listener.endpoint, port.getHost())}")
+
+    def _say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop listening, let exchanges run out, then stop everything else.
+
+        @return: fires when all of that is done.
+        """
+        ports, self.ports = self.ports, []
+        closing: Deferred[Any] = DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        closing.addCallback(lambda _: drainEngine(self.engine))
+        closing.addCallback(lambda _: super(ProxyService, self).stopService())
+        return closing.addBoth(self._closeLogs)
+
+    def _closeLogs(self, result: Any) -> Any:
+        for log in self._logs:
+            log.stop()
+        if self._observer is not None:
+            globalLogPublisher.removeObserver(self._observer)
+            self._errorFile.close()
+        return result
+
+
+class _Subscription(Service):
+    """Keeps a pool's members as a source tells them, beside those that are written down."""
+
+    def __init__(self, engine: Engine, pool: str, source: Any, servers: Sequence[Any]) -> None:
+        self._engine = engine
+        self._pool = pool
+        self._source = source
+        self._servers = [each.build() for each in servers]
+        self._unsubscribe: Any = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._source.startService()
+        self._unsubscribe = self._source.subscribe(self._told)
+
+    def stopService(self) -> Any:
+        super().stopService()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        return self._source.stopService()
+
+    def _told(self, upstreams: Sequence[Upstream]) -> None:
+        group = self._engine.groups[self._pool]
+        if not upstreams and not self._servers:
+            _log.warn("A source of pool {pool} told an empty set; the last one is kept", pool=self._pool)
+            return
+        group.setMembers([*self._servers, *upstreams])
+        keys = frozenset(member.key for each in self._engine.groups.values() for member in each.members)
+        self._engine.pools.keepOnly(keys)
+
+
+def shownURL(endpoint: str, host: Any) -> str:
+    """Where a person can reach a listener.
+
+    @param endpoint: its endpoint string.
+    @param host: what its port's C{getHost} says.
+    """
+    address = getattr(host, "host", None)
+    if not isinstance(address, str):
+        name = getattr(host, "name", b"")
+        return f"unix:{name.decode() if isinstance(name, bytes) else name}"
+    scheme = "https" if endpoint.partition(":")[0] in ("ssl", "tls") else "http"
+    if address in ("0.0.0.0", "::"):
+        return f"{scheme}://localhost:{host.port}/ (on all interfaces)"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{host.port}/"
+
+
+def makeProxyService(reactor: Any, configuration: Configuration) -> IService:
+    """The service of a configuration, its plugins built.
+
+    @raise ConfigurationError: for what only shows now.
+    """
+    return ProxyService(reactor, configuration, buildPlugins(configuration, reactor))
