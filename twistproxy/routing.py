@@ -210,7 +210,7 @@ class Router(Generic[T]):
             for host in dict.fromkeys(hosts)
         ]
 
-    def find(self, request: Routable) -> T | None:
+    def route(self, request: Routable) -> T | None:
         """The route that C{request} takes; None when none matches."""
         if self._only is not None:
             return self._only.route
