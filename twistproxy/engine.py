@@ -221,12 +221,12 @@ class Engine:
         inbound = exchange.inbound
         report = _log.info if error.kind.fault is Fault.CLIENT else _log.error
         report(
-            "{method} {target} from {client}: {status} {reason}{detail} (upstream {upstream}, {duration:.3f} s, request {request})",
+            "{method} {target} from {client}: {status} {reason}{detail} (upstream {upstream}, {duration:.3f} s, request {id})",
             method=inbound.method.decode("latin-1"), target=inbound.target.decode("latin-1"), client=inbound.client,
             status=exchange.code or error.kind.status, reason=error.kind.reason,
             detail=f": {error.detail}" if error.detail else "",
             upstream=exchange.upstream.key if exchange.upstream is not None else "none",
-            duration=self.seconds() - exchange.started, request=inbound.id,
+            duration=self.seconds() - exchange.started, id=inbound.id,
         )  # fmt: skip
 
     def refused(self, peer: Address, error: ProxyError) -> None:

@@ -8,7 +8,7 @@ exchange ends in L{Exchange._finish}, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -34,7 +34,7 @@ from twistproxy.errors import (
     ProxyError,
 )
 from twistproxy.forwarding import Identity, outboundItems, responseItems
-from twistproxy.hooks import describeFailure, isPending, nameOf, whenSettled
+from twistproxy.hooks import Chain, describeFailure, nameOf
 from twistproxy.messages import FrozenHeaders, Headers, InboundRequest, Item, OutboundRequest, Outcome, Response, Upstream
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
@@ -55,6 +55,8 @@ class Exchange:
     @ivar outbound: the request that is sent on.
     @ivar route: what the configuration says about it; None before it was found.
     @ivar upstream: who was asked last.
+    @ivar response: the answer as plugins see it; None where none sees it.
+    @ivar tunnel: what the connections became after a 101.
     @ivar error: what it failed with, once it did.
     @ivar code: the status that the client got; 0 before.
     @ivar bytesOut: body bytes sent to the client, a tunnel's included.
@@ -68,12 +70,13 @@ class Exchange:
     code = 0
     bytesOut = 0
     attempts = 0
+    response: Response | None = None
     tunnel: Tunnel | None = None
     _attempt: UpstreamAttempt | None = None
     _group: UpstreamGroup | None = None
     _isDirected = False  # a director chose the upstream: there is no other to ask
     _tried: tuple[Upstream, ...] = ()
-    _waiting: Deferred[Any] | None = None  # for a hook
+    _chain: Chain | None = None  # of plugins, the one that was asked last
     _proceeding: Deferred[Response] | None = None  # what middleware waits for
     _download: Body | None = None  # the response's body, when a plugin may want it
     _responseLength = 0
@@ -131,7 +134,7 @@ class Exchange:
         if route.middleware:
             self._surround(0).addCallbacks(self._answer, self._middlewareFailed).addErrback(self._crashed)
         elif route.directors:
-            self._direct(0)
+            self._direct()
         else:
             self._pick()
 
@@ -140,38 +143,26 @@ class Exchange:
         assert self.route is not None
         if index == len(self.route.middleware):
             self._proceeding = Deferred()
-            self._direct(0)
+            self._direct()
             return self._proceeding
         from twistproxy.onion import around  # only where there is middleware
 
         return around(self.route.middleware[index], self.inbound, lambda: self._surround(index + 1))
 
-    def _direct(self, index: int) -> None:
-        """Ask the directors from the one numbered C{index} on."""
+    def _direct(self) -> None:
+        """Ask the directors, then the balancer."""
         assert self.route is not None
-        directors = self.route.directors
-        while index < len(directors):
-            director = directors[index]
-            index += 1
-            try:
-                result = director.direct(self.inbound, self.outbound)
-            except Exception:
-                self._hookFailed(director, "direct", DIRECTOR_ERROR, Failure())
-                return
-            if result is None:
-                continue
-            if isPending(result):
-                self._wait(director, "direct", DIRECTOR_ERROR, result, lambda value: self._directed(director, index, value))
-            else:
-                self._directed(director, index, result)
-            return
-        self._pick()
+        self._ask(
+            self.route.directors,
+            lambda director: director.direct(self.inbound, self.outbound),
+            self._directed,
+            lambda director, failure: self._hookFailed(director, "direct", DIRECTOR_ERROR, failure),
+            self._pick,
+        )
 
-    def _directed(self, director: Any, index: int, result: Any) -> None:
-        """A director has answered."""
-        if result is None:
-            self._direct(index)
-        elif isinstance(result, Response):
+    def _directed(self, director: Any, result: Any) -> bool:
+        """A director has answered: that ends their chain."""
+        if isinstance(result, Response):
             self._answered(result)
         elif isinstance(result, Upstream):
             self._isDirected = True
@@ -183,6 +174,7 @@ class Exchange:
             what = f"no pool {result!r}" if isinstance(result, str) else f"a {type(result).__name__}"
             wrong = TypeError(f"direct returned {what}; it may return None, an Upstream, a pool's name or a Response")
             self._hookFailed(director, "direct", DIRECTOR_ERROR, Failure(wrong))
+        return False
 
     def _pick(self) -> None:
         """Choose an upstream among those that were not asked yet."""
@@ -268,7 +260,7 @@ class Exchange:
         response.upstream = self.upstream
         self._responseLength = head.length
         self._download = response.stream = Body(self, RESPONSE_TOO_LARGE) if head.length else EMPTY
-        self._modify(0, response)
+        self._modify(response)
 
     def responseDataReceived(self, data: bytes) -> None:
         """A piece of the answer's body."""
@@ -321,36 +313,29 @@ class Exchange:
 
     # The answer.
 
-    def _modify(self, index: int, response: Response) -> None:
-        """Ask the modifiers from the one numbered C{index} on."""
+    def _modify(self, response: Response) -> None:
+        """Ask the modifiers; each gets what the one before made of the answer."""
         assert self.route is not None
-        modifiers = self.route.modifiers
-        while index < len(modifiers):
-            modifier = modifiers[index]
-            index += 1
-            try:
-                result = modifier.modify(self.inbound, response)
-            except Exception:
-                self._hookFailed(modifier, "modify", MODIFIER_ERROR, Failure())
-                return
-            if result is None:
-                continue
-            if isPending(result):
-                self._wait(
-                    modifier, "modify", MODIFIER_ERROR, result, lambda value: self._modified(modifier, index, response, value)
-                )
-            else:
-                self._modified(modifier, index, response, result)
-            return
-        self._answered(response)
+        self.response = response
+        self._ask(
+            self.route.modifiers,
+            lambda modifier: modifier.modify(self.inbound, self.response),
+            self._modified,
+            lambda modifier, failure: self._hookFailed(modifier, "modify", MODIFIER_ERROR, failure),
+            self._modifiersDone,
+        )
 
-    def _modified(self, modifier: Any, index: int, before: Response, result: Any) -> None:
-        """A modifier has answered."""
-        if result is None or isinstance(result, Response):
-            self._modify(index, before if result is None else result)
-        else:
-            wrong = TypeError(f"modify returned a {type(result).__name__}; it may return None or a Response")
-            self._hookFailed(modifier, "modify", MODIFIER_ERROR, Failure(wrong))
+    def _modified(self, modifier: Any, result: Any) -> bool:
+        """A modifier has put another answer in the place of the one it got."""
+        if isinstance(result, Response):
+            self.response = result
+            return True
+        wrong = TypeError(f"modify returned a {type(result).__name__}; it may return None or a Response")
+        return self._hookFailed(modifier, "modify", MODIFIER_ERROR, Failure(wrong))
+
+    def _modifiersDone(self) -> None:
+        assert self.response is not None
+        self._answered(self.response)
 
     def _answered(self, response: Response) -> None:
         """There is an answer: to the middleware that waits for it, or to the client."""
@@ -362,9 +347,6 @@ class Exchange:
     def _answer(self, response: Response) -> None:
         """Deliver an answer to the client, be it an upstream's or a plugin's."""
         if self._finished or self._committed:
-            return
-        if not isinstance(response, Response):
-            self._failOutside(ProxyError(DIRECTOR_ERROR, f"middleware returned a {type(response).__name__}"))
             return
         if response.code == 101:
             self._switch(response)
@@ -415,7 +397,7 @@ class Exchange:
         response.upstream = self.upstream
         self._download = response.stream = EMPTY
         self._upgrade = protocol
-        self._modify(0, response)
+        self._modify(response)
 
     def _switch(self, response: Response) -> None:
         """Send the 101 and splice."""
@@ -448,36 +430,37 @@ class Exchange:
 
     # Hooks.
 
-    def _wait(self, plugin: Any, hook: str, kind: ErrorKind, result: Any, settled: Callable[[Any], None]) -> None:
-        """Go on with C{settled} when a hook's result is there."""
+    def _ask(
+        self,
+        plugins: Sequence[Any],
+        ask: Callable[[Any], Any],
+        answered: Callable[[Any, Any], bool],
+        failed: Callable[[Any, Failure], bool],
+        done: Callable[[], None],
+    ) -> None:
+        """Run a chain of plugins, which a client that leaves cancels."""
+        engine = self._engine
+        self._chain = chain = Chain(plugins, ask, answered, failed, done, engine.reactor, engine.settings.hookTimeout)
+        chain.run()
 
-        def succeeded(value: Any) -> None:
-            self._waiting = None
-            settled(value)
-            self._client.flush()
+    def _hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
+        """A plugin raised, returned nonsense or took too long.
 
-        def failed(failure: Failure) -> None:
-            self._waiting = None
-            self._hookFailed(plugin, hook, kind, failure)
-
-        waiting = whenSettled(result, self._engine.reactor, self._engine.settings.hookTimeout, succeeded, failed)
-        if not waiting.called:
-            self._waiting = waiting
-
-    def _hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> None:
-        """A plugin raised, returned nonsense or took too long."""
+        @return: False: its chain is over.
+        """
         if self._finished:
-            return
+            return False
         error = failure.value
         if isinstance(error, ProxyError):
             self._fail(error)
-            return
+            return False
         detail = describeFailure(failure)
         _log.failure(
             "Plugin {plugin} failed in {hook}: {detail} (request {request})",
             failure, plugin=nameOf(plugin), hook=hook, detail=detail, request=self.inbound.id,
         )  # fmt: skip
         self._fail(ProxyError(kind, f"{nameOf(plugin)}.{hook}: {detail}"))
+        return False
 
     def _filterFailed(self) -> None:
         """A body filter raised: the client must not take what it has for the whole."""
@@ -486,7 +469,7 @@ class Exchange:
         self._fail(ProxyError(MODIFIER_ERROR, f"a body filter: {describeFailure(failure)}"))
 
     def _middlewareFailed(self, failure: Failure) -> None:
-        if failure.check(ProxyError):
+        if isinstance(failure.value, ProxyError):
             self._failOutside(failure.value)
         elif not self._finished:
             _log.failure("Middleware failed (request {request})", failure, request=self.inbound.id)
@@ -527,46 +510,30 @@ class Exchange:
             self._client.truncate()
             return
         self._download = None
-        self._handle(error, 0)
+        self._handle(error)
 
-    def _handle(self, error: ProxyError, index: int) -> None:
-        """Ask the error handlers from the one numbered C{index} on, then the built-in page."""
-        handlers = self.route.errorHandlers if self.route is not None else self._engine.errorHandlers
-        while index < len(handlers):
-            handler = handlers[index]
-            index += 1
-            try:
-                result = handler.handle(self.inbound, error)
-            except Exception:
-                self._handlerFailed(handler, Failure())
-                continue
-            if isPending(result):
-                self._waiting = whenSettled(
-                    result,
-                    self._engine.reactor,
-                    self._engine.settings.hookTimeout,
-                    lambda value: self._handled(handler, index, error, value),
-                    lambda failure: (self._handlerFailed(handler, failure), self._handle(error, index))[1],
-                )
-                return
-            if result is not None:
-                self._handled(handler, index, error, result)
-                return
-        accept: str = self.inbound.headers.get("accept", "")
-        self._answer(errorPage(error.kind, accept, self.inbound.id))
+    def _handle(self, error: ProxyError) -> None:
+        """Ask the error handlers, then make the built-in page."""
+        route = self.route
+        self._ask(
+            self._engine.errorHandlers if route is None else route.errorHandlers,
+            lambda handler: handler.handle(self.inbound, error),
+            self._handled,
+            self._handlerFailed,
+            lambda: self._answer(errorPage(error.kind, self.inbound.headers.get("accept", ""), self.inbound.id)),
+        )
 
-    def _handled(self, handler: Any, index: int, error: ProxyError, result: Any) -> None:
-        self._waiting = None
+    def _handled(self, handler: Any, result: Any) -> bool:
         if isinstance(result, Response):
             self._answer(result)
-            return
-        if result is not None:
-            wrong = TypeError(f"handle returned a {type(result).__name__}; it may return None or a Response")
-            self._handlerFailed(handler, Failure(wrong))
-        self._handle(error, index)
+            return False
+        wrong = TypeError(f"handle returned a {type(result).__name__}; it may return None or a Response")
+        return self._handlerFailed(handler, Failure(wrong))
 
-    def _handlerFailed(self, handler: Any, failure: Failure) -> None:
-        _log.failure("Error handler {plugin} failed (request {request})", failure, plugin=nameOf(handler), request=self.inbound.id)
+    def _handlerFailed(self, handler: Any, failure: Failure) -> bool:
+        name = nameOf(handler)
+        _log.failure("Error handler {plugin} failed (request {request})", failure, plugin=name, request=self.inbound.id)
+        return True
 
     def clientPaused(self) -> None:
         """The client takes no more for now."""
@@ -594,9 +561,9 @@ class Exchange:
         self.error = error
         self._endAttempt(error.kind.reason)
         self._finish(error)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.cancel()
+        chain, self._chain = self._chain, None
+        if chain is not None:
+            chain.cancel()
         proceeding = self._proceeding
         if proceeding is not None and not proceeding.called:
             proceeding.errback(error)

@@ -6,7 +6,7 @@ cancel when its client leaves.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -70,3 +70,78 @@ def describeFailure(failure: Failure) -> str:
 def nameOf(plugin: Any) -> str:
     """How a plugin is named in the log: as its configuration does, else by its class."""
     return getattr(plugin, "pluginName", None) or type(plugin).__qualname__
+
+
+class Chain:
+    """Plugins asked one after the other with the same hook, until one gives an answer or none is left.
+
+    A plugin that returns None passes. What an answer or a failure means is the caller's business: C{answered} and
+    C{failed} say whether to go on with the next.
+    """
+
+    __slots__ = ("_answered", "_ask", "_clock", "_done", "_failed", "_limit", "_plugins", "_waiting")
+
+    def __init__(
+        self,
+        plugins: Sequence[Any],
+        ask: Callable[[Any], Any],
+        answered: Callable[[Any, Any], bool],
+        failed: Callable[[Any, Failure], bool],
+        done: Callable[[], None],
+        clock: IReactorTime,
+        limit: float,
+    ) -> None:
+        """
+        @param ask: calls the hook of a plugin.
+        @param answered: gets a plugin and what it returned other than None; says whether to go on.
+        @param failed: gets a plugin and what it raised; says whether to go on.
+        @param done: called after the last, if nothing ended the chain.
+        @param limit: seconds that a hook may take.
+        """
+        self._plugins = iter(plugins)
+        self._ask = ask
+        self._answered = answered
+        self._failed = failed
+        self._done = done
+        self._clock = clock
+        self._limit = limit
+        self._waiting: Deferred[Any] | None = None
+
+    def run(self) -> None:
+        """Ask the next, and so on."""
+        for plugin in self._plugins:
+            try:
+                result = self._ask(plugin)
+            except Exception:
+                if not self._failed(plugin, Failure()):
+                    return
+                continue
+            if result is None:
+                continue
+            if isPending(result):
+                self._await(plugin, result)
+                return
+            if not self._answered(plugin, result):
+                return
+        self._done()
+
+    def _await(self, plugin: Any, result: Awaitable[Any]) -> None:
+        def succeeded(value: Any) -> None:
+            self._waiting = None
+            if value is None or self._answered(plugin, value):
+                self.run()
+
+        def failed(failure: Failure) -> None:
+            self._waiting = None
+            if self._failed(plugin, failure):
+                self.run()
+
+        waiting = whenSettled(result, self._clock, self._limit, succeeded, failed)
+        if not waiting.called:
+            self._waiting = waiting
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more: stop waiting for it, and tell the plugin by cancelling its Deferred."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()

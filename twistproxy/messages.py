@@ -404,7 +404,7 @@ class Response:
         self._phrase = phrase
 
     def filterBody(self, bodyFilter: Any) -> None:
-        """Pass the body through an L{twistproxy.interfaces.IBodyFilter}, piece by piece as it comes; the first added is asked first.
+        """Pass the body through an L{twistproxy.interfaces.IBodyFilter}, piece by piece as it comes; the first added comes first.
 
         What depends on the body's exact bytes (Content-Length, ETag, digests) is taken from the headers.
         """

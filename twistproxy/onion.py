@@ -30,4 +30,11 @@ def around(middleware: Any, request: InboundRequest, inner: Callable[[], Deferre
         result = middleware.around(request, proceed)
     except Exception:
         return fail()
-    return asDeferred(result) if isPending(result) else succeed(result)
+    waiting: Deferred[Any] = asDeferred(result) if isPending(result) else succeed(result)
+    return waiting.addCallback(_checked)
+
+
+def _checked(response: Any) -> Response:
+    if isinstance(response, Response):
+        return response
+    raise TypeError(f"around returned a {type(response).__name__}, not a Response")

@@ -113,7 +113,7 @@ class ReverseProxy(Service, ProxyFactory):
 
     def startService(self) -> None:
         """Keep time."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self.engine.isDraining = False
         self.engine.sweeper.start()
 
@@ -122,7 +122,7 @@ class ReverseProxy(Service, ProxyFactory):
 
         @return: fires when all connections are closed.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return drainEngine(self.engine)
 
 

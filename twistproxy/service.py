@@ -14,8 +14,9 @@ from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import FileLogObserver, Logger, formatEventAsClassicLogText, globalLogPublisher
+from twisted.logger import FileLogObserver, ILogObserver, Logger, formatEventAsClassicLogText, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import provider
 
 from twistproxy.accesslog import FileAccessLog, recordOf
 from twistproxy.config import AccessLogConfig, Configuration, PluginUse, RouteConfig, buildPlugins
@@ -23,7 +24,7 @@ from twistproxy.demo import DemoUpstreams
 from twistproxy.engine import Engine, Route
 from twistproxy.errors import ConfigurationError
 from twistproxy.exchange import Exchange
-from twistproxy.messages import InboundRequest, Upstream
+from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
 from twistproxy.upstream.group import UpstreamGroup
@@ -75,14 +76,7 @@ def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[Plug
         members = [each.build() for each in pool.servers]
         groups[pool.name] = UpstreamGroup(pool.name, plugins[pool.balancer], members)
     routes = _routes(configuration, plugins, groups)
-    if len(routes) == 1 and routes[0][0].match.isEverything:
-        only = routes[0][1]
-
-        def routeFor(request: InboundRequest) -> Route | None:
-            return only
-
-    else:
-        routeFor = Router((each.match, route) for each, route in routes).route
+    routeFor = Router((each.match, route) for each, route in routes).route
     handlers = [plugins[use] for use in configuration.errorHandlers]
     return Engine(reactor, configuration.settings, groups, routeFor, handlers, [_Recording(log, reactor) for log in accessLogs])
 
@@ -139,7 +133,7 @@ class ProxyService(MultiService):
             group.setMembers([*group.members, *(Upstream(url) for url in demo.urls)])
             for url in demo.urls:
                 self._say(f"sample upstream on {url}/")
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self.engine.sweeper.start()
         factory = ProxyFactory(self.engine)
         opening = [
@@ -160,6 +154,7 @@ class ProxyService(MultiService):
             self._refuse(f"--error-log: {path}: {error.strerror}")
         to = FileLogObserver(self._errorFile, formatEventAsClassicLogText)
 
+        @provider(ILogObserver)
         def observe(event: Any) -> None:
             if event.get("log_namespace") == ERROR_NAMESPACE:
                 to(event)
@@ -197,8 +192,12 @@ class ProxyService(MultiService):
         ports, self.ports = self.ports, []
         closing: Deferred[Any] = DeferredList([maybeDeferred(port.stopListening) for port in ports])
         closing.addCallback(lambda _: drainEngine(self.engine))
-        closing.addCallback(lambda _: super(ProxyService, self).stopService())
+        closing.addCallback(self._stopChildren)
         return closing.addBoth(self._closeLogs)
+
+    def _stopChildren(self, _: object) -> Deferred[Any]:
+        stopping: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
+        return stopping
 
     def _closeLogs(self, result: Any) -> Any:
         for log in self._logs:
@@ -220,12 +219,12 @@ class _Subscription(Service):
         self._unsubscribe: Any = None
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._source.startService()
         self._unsubscribe = self._source.subscribe(self._told)
 
     def stopService(self) -> Any:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         if self._unsubscribe is not None:
             self._unsubscribe()
         return self._source.stopService()

@@ -8,10 +8,11 @@ the end of one direction ends both. From here on nothing of HTTP is ever written
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.python.failure import Failure
 
 from twistproxy.sweep import NEVER, Sweeper
@@ -52,7 +53,7 @@ class TunnelEnd:
     other: TunnelEnd
     _write: Callable[[bytes], None]
 
-    def __init__(self, tunnel: Tunnel, transport: ITCPTransport) -> None:
+    def __init__(self, tunnel: Tunnel, transport: Any) -> None:
         self._tunnel = tunnel
         self.transport = transport
         self.received = 0
@@ -113,8 +114,8 @@ class Tunnel:
 
     def __init__(
         self,
-        client: ITCPTransport,
-        upstream: ITCPTransport,
+        client: Any,
+        upstream: Any,
         sweeper: Sweeper,
         idleTimeout: float,
         ended: Callable[[TunnelStatistics], None],

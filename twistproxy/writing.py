@@ -151,7 +151,7 @@ def _rest(pieces: list[bytes], sent: int) -> list[bytes]:
 
 def writerFor(transport: Any, owner: WritingOwner) -> Writer:
     """The fastest writer that is right for a transport."""
-    if ISystemHandle.providedBy(transport) and not ISSLTransport.providedBy(transport):
-        if isinstance(transport.getHandle(), socket.socket):
-            return EagerWriter(transport, owner)
+    isPlain = ISystemHandle.providedBy(transport) and not ISSLTransport.providedBy(transport)
+    if isPlain and isinstance(transport.getHandle(), socket.socket):
+        return EagerWriter(transport, owner)
     return PlainWriter(transport, owner)

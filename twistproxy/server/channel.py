@@ -24,7 +24,7 @@ from twistproxy.server.progress import ackedBytes, resetOnClose
 from twistproxy.sweep import NEVER
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
-from twistproxy.wire.http1 import RequestHead, RequestReader, encodeHead
+from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead
 from twistproxy.writing import writerFor
 
 _CLOSE: Final[Item] = (b"connection", b"Connection", b"close")
@@ -150,10 +150,10 @@ class ClientChannel(Protocol):
                 if self._writePaused:
                     break  # the client takes no answers: no new question either
                 head = self._reader.nextEvent()
-                if head is None:
+                if not isinstance(head, RequestHead):
                     self._awaitRequest()
                     break
-                self._begin(head)  # type: ignore[arg-type]
+                self._begin(head)
         except ProxyError as error:
             self._refuse(error)
         finally:
@@ -175,10 +175,10 @@ class ClientChannel(Protocol):
         self.deadline = NEVER
         if body is not EMPTY:
             while (event := reader.nextEvent()) is not None:
-                if event.__class__ is bytes:
-                    body.dataReceived(event)  # type: ignore[arg-type]
-                else:
-                    body.allReceived(event.trailers)  # type: ignore[union-attr]
+                if isinstance(event, bytes):
+                    body.dataReceived(event)
+                elif isinstance(event, End):
+                    body.allReceived(event.trailers)
             self._awaitBody()
         exchange.start()
 
@@ -190,11 +190,11 @@ class ClientChannel(Protocol):
             event = reader.nextEvent()
             if event is None:
                 break
-            if event.__class__ is bytes:
-                body.dataReceived(event)  # type: ignore[arg-type]
-            else:
+            if isinstance(event, bytes):
+                body.dataReceived(event)
+            elif isinstance(event, End):
                 self.deadline = NEVER
-                body.allReceived(event.trailers)  # type: ignore[union-attr]
+                body.allReceived(event.trailers)
         return self._exchange is not exchange
 
     def _awaitRequest(self) -> None:

@@ -6,16 +6,42 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectBindError, ConnectError, DNSLookupError, TimeoutError, UnknownHostError
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
 from twistproxy.errors import CONNECT_REFUSED, CONNECT_TIMEOUT, DNS_FAILURE, INTERNAL, TLS_FAILURE, ProxyError
 from twistproxy.location import Location
 from twistproxy.settings import Settings
 from twistproxy.upstream.connection import UpstreamConnection
+
+
+class _Connector(ClientFactory):
+    """Connects one protocol that was made already, without an endpoint: those wrap what they connect, and each of a
+    connection's reads would go through the wrapper."""
+
+    noisy = False
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        self._connector: Any = None
+        self.connected: Deferred[UpstreamConnection] = Deferred(self._cancel)
+
+    def startedConnecting(self, connector: Any) -> None:
+        self._connector = connector
+
+    def buildProtocol(self, addr: Any) -> UpstreamConnection:
+        self._connection.made = self.connected
+        return self._connection
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        if not self.connected.called:
+            self.connected.errback(reason)
+
+    def _cancel(self, connected: Deferred[UpstreamConnection]) -> None:
+        if self._connector is not None:
+            self._connector.stopConnecting()
 
 
 class _OneConnection(Factory):
@@ -30,20 +56,27 @@ class _OneConnection(Factory):
         return self._connection
 
 
-def endpointFor(reactor: Any, location: Location, settings: Settings) -> IStreamClientEndpoint:
-    """The endpoint of a location, TLS not included.
-
-    @param reactor: with the connecting interfaces that the location needs.
-    """
-    timeout = settings.connectTimeout
-    if location.socketPath:
-        return UNIXClientEndpoint(reactor, location.socketPath, timeout=timeout)  # type: ignore[arg-type]
+def isAddress(host: str) -> bool:
+    """Whether C{host} is an IP address, which needs no resolver."""
     try:
-        version = ip_address(location.host.partition("%")[0]).version
+        ip_address(host.partition("%")[0])
     except ValueError:
-        return HostnameEndpoint(reactor, location.host, location.port, timeout=timeout)  # type: ignore[arg-type]
-    made = TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint
-    return made(reactor, location.host, location.port, timeout=timeout)  # type: ignore[arg-type]
+        return False
+    return True
+
+
+def _open(reactor: Any, location: Location, settings: Settings, connection: UpstreamConnection) -> Deferred[UpstreamConnection]:
+    """A connection without TLS."""
+    timeout = settings.connectTimeout
+    if location.socketPath or isAddress(location.host):
+        connector = _Connector(connection)
+        if location.socketPath:
+            reactor.connectUNIX(location.socketPath, connector, timeout=timeout)
+        else:
+            reactor.connectTCP(location.host, location.port, connector, timeout=timeout)
+        return connector.connected
+    endpoint = HostnameEndpoint(reactor, location.host, location.port, timeout=timeout)
+    return endpoint.connect(_OneConnection(connection)).addCallback(lambda _: connection)
 
 
 def connect(
@@ -54,9 +87,8 @@ def connect(
     @return: a Deferred, to be cancelled when nobody wants it any more, that fires with C{connection} ready for a
         request, or fails with a L{ProxyError}.
     """
-    endpoint = endpointFor(reactor, location, settings)
     if not location.isSecure:
-        return endpoint.connect(_OneConnection(connection)).addErrback(_explain)
+        return _open(reactor, location, settings, connection).addErrback(_explain)
     from twisted.internet.ssl import optionsForClientTLS  # pyOpenSSL, which plain HTTP has no need for
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -64,10 +96,9 @@ def connect(
     secured: Deferred[UpstreamConnection] = Deferred(lambda _: connection.abort())
     connection.secured = secured
     secured.addTimeout(settings.tlsHandshakeTimeout, reactor, lambda result, seconds: _handshakeTimedOut(connection))
-    factory = TLSMemoryBIOFactory(options, True, _OneConnection(connection))
-    opening = endpoint.connect(factory)
-    opening.addCallback(lambda _: secured)
-    return opening.addErrback(_explain)
+    factory = TLSMemoryBIOFactory(options, True, _OneConnection(connection), clock=reactor)
+    endpoint = HostnameEndpoint(reactor, location.host, location.port, timeout=settings.connectTimeout)
+    return endpoint.connect(factory).addCallback(lambda _: secured).addErrback(_explain)
 
 
 def _handshakeTimedOut(connection: UpstreamConnection) -> Failure:

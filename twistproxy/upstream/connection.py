@@ -6,6 +6,7 @@ statuses; it knows only whether it can be used again: both messages complete, no
 
 from __future__ import annotations
 
+from typing import Any
 from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
@@ -71,11 +72,12 @@ class UpstreamConnection(Protocol):
     """A connection, idle or in use.
 
     @ivar served: how many exchanges it has served before this one.
+    @ivar made: fires with the connection when it is there, for whoever connects without an endpoint.
     @ivar secured: on a TLS connection, fires with the connection when the handshake is over.
     @ivar deadline: see L{twistproxy.sweep.Watched}.
     """
 
-    transport: ITCPTransport
+    transport: Any
     deadline: float = NEVER
 
     def __init__(self, owner: ConnectionOwner, settings: Settings, sweeper: Sweeper) -> None:
@@ -95,6 +97,7 @@ class UpstreamConnection(Protocol):
         self._tunnel: TunnelEnd | None = None
         self.isLost = False
         self.served = 0
+        self.made: Deferred[UpstreamConnection] | None = None
         self.secured: Deferred[UpstreamConnection] | None = None
 
     def __repr__(self) -> str:
@@ -111,6 +114,9 @@ class UpstreamConnection(Protocol):
                 self.transport.setTcpKeepAlive(True)
         self._writer = writerFor(self.transport, self)
         self._sweeper.watch(self)
+        if self.made is not None:
+            made, self.made = self.made, None
+            made.callback(self)
 
     def handshakeCompleted(self) -> None:
         """TLS is up: whoever connected may have it."""
@@ -137,9 +143,9 @@ class UpstreamConnection(Protocol):
                 if event is None:
                     break
                 if event.__class__ is bytes:
-                    user.responseDataReceived(event)  # type: ignore[arg-type]
+                    user.responseDataReceived(event)
                 elif event.__class__ is ResponseHead:
-                    if not self._headReceived(user, event):  # type: ignore[arg-type]
+                    if not self._headReceived(user, event):
                         return
                 else:
                     self._ended(user, event)  # type: ignore[arg-type]
