@@ -96,6 +96,7 @@ class ProxyService(MultiService):
         self._errorFile: Any = None
         self._observer: Any = None
         self._logs: list[FileAccessLog] = []
+        self._isRefused = False
         self.ports: list[IListeningPort] = []
         accessLogs = [self._accessLog(each) for each in configuration.accessLogs]
         self.engine = makeEngine(reactor, configuration, plugins, accessLogs)
@@ -142,6 +143,8 @@ class ProxyService(MultiService):
         ]
         for listener, each in zip(self._configuration.listeners, opening, strict=True):
             each.addErrback(self._notListening, listener.endpoint)
+        if self._isRefused:
+            raise SystemExit(1)
         DeferredList(opening).addCallback(self._listening)
 
     def _openErrorLog(self) -> None:
@@ -151,7 +154,8 @@ class ProxyService(MultiService):
         try:
             self._errorFile = open(path, "a", encoding="utf-8")  # noqa: SIM115 - kept while the service runs
         except OSError as error:
-            self._refuse(f"--error-log: {path}: {error.strerror}")
+            print(f"--error-log: {path}: {error.strerror}", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
         to = FileLogObserver(self._errorFile, formatEventAsClassicLogText)
 
         @provider(ILogObserver)
@@ -163,20 +167,17 @@ class ProxyService(MultiService):
         globalLogPublisher.addObserver(observe)
 
     def _notListening(self, failure: Failure, endpoint: str) -> None:
-        self._refuse(f"{endpoint}: {failure.getErrorMessage()}")
-
-    def _refuse(self, problem: str) -> None:
+        problem = f"{endpoint}: {failure.getErrorMessage()}"
         print(problem, file=sys.stderr, flush=True)
+        # Most endpoints fail before the reactor runs: then startService exits, as a Deferred would swallow SystemExit.
+        self._isRefused = True
         if self._reactor.running:
             _log.critical("{problem}", problem=problem)
             self._reactor.stop()
-        else:
-            raise SystemExit(1)
 
     def _listening(self, results: Sequence[tuple[bool, Any]]) -> None:
-        for succeeded, result in results:
-            if not succeeded:
-                result.raiseException()
+        if self._isRefused:
+            return
         self.ports = [port for _, port in results if port is not None]
         for listener, port in zip(self._configuration.listeners, self.ports, strict=False):
             self._say(f"listening on {shownURL(listener.endpoint, port.getHost())}")
