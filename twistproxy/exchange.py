@@ -35,7 +35,7 @@ from twistproxy.errors import (
 )
 from twistproxy.forwarding import Identity, outboundItems, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
-from twistproxy.messages import FrozenHeaders, Headers, InboundRequest, Item, OutboundRequest, Outcome, Response, Upstream
+from twistproxy.messages import Headers, InboundRequest, Item, OutboundRequest, Outcome, Response, Upstream
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
 from twistproxy.upstream.group import UpstreamGroup
@@ -95,10 +95,10 @@ class Exchange:
             head.items, head.connection, identity, settings.trustedProxies, engine.via, settings.forwarded
         )
         self.inbound = inbound = InboundRequest(
-            head.method, head.target, FrozenHeaders(head.items), address, identity.peer, identity.scheme, head.minor
+            head.method, head.target, head.items, address, identity.peer, identity.scheme, head.minor
         )
         self.outbound = inbound.outbound = OutboundRequest(
-            head.method, head.target, Headers.fromItems(items), body, address, identity.scheme
+            head.method, head.target, items, body, address, identity.scheme
         )
         inbound.body = body
         self.started = engine.seconds()

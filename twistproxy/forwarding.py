@@ -227,7 +227,7 @@ def keepsTrailers(items: list[Item]) -> bool:
     return b"trailers" in tokens(single(items, b"te"))
 
 
-def upgradeTokens(values: list[bytes]) -> list[bytes]:
+def upgradeTokens(values: Sequence[bytes]) -> list[bytes]:
     """What a client wants to upgrade to, as sent, h2c left out: that would be a way around every rule made here."""
     wanted = [each.strip(b" \t") for each in b",".join(values).split(b",")]
     return [each for each in wanted if each and each.lower() != b"h2c"]

@@ -190,34 +190,75 @@ def splitTarget(target: bytes) -> tuple[bytes, bytes | None]:
 class InboundRequest:
     """A request as the client sent it. Nothing of it can be changed, but C{state} and C{body} belong to the plugins.
 
-    @ivar method: a token, such as C{b"GET"}.
-    @ivar target: in origin form, raw: C{b"/a?b"}; C{b"*"} for OPTIONS.
-    @ivar headers: all of them, as they came.
     @ivar body: read it by C{await request.body.read(limit)}; else it streams.
-    @ivar client: the client's address, as trusted proxies tell it.
-    @ivar peer: the address at the other end of the connection.
-    @ivar scheme: C{"http"} or C{"https"}.
-    @ivar state: a dict for this request, the plugins' own.
     @ivar outbound: the request that will be sent on.
     """
 
-    __slots__ = ("_id", "_state", "body", "client", "headers", "method", "minor", "outbound", "peer", "scheme", "target")
+    __slots__ = (
+        "_client", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme", "_state", "_target", "body", "outbound",
+    )  # fmt: skip
 
     body: Body
     outbound: OutboundRequest
 
     def __init__(
-        self, method: bytes, target: bytes, headers: FrozenHeaders, client: Address, peer: Address, scheme: str, minor: int = 1
+        self,
+        method: bytes,
+        target: bytes,
+        headers: FrozenHeaders | list[Item],
+        client: Address,
+        peer: Address,
+        scheme: str,
+        minor: int = 1,
     ) -> None:
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.client = client
-        self.peer = peer
-        self.scheme = scheme
-        self.minor = minor
+        """@param headers: or their lines, which are the request's from now on."""
+        self._method = method
+        self._target = target
+        self._items = headers if isinstance(headers, list) else headers.items
+        self._headers: FrozenHeaders | None = None
+        self._client = client
+        self._peer = peer
+        self._scheme = scheme
+        self._minor = minor
         self._id = ""
         self._state: dict[Any, Any] | None = None
+
+    @property
+    def method(self) -> bytes:
+        """A token, such as C{b"GET"}."""
+        return self._method
+
+    @property
+    def target(self) -> bytes:
+        """In origin form, raw: C{b"/a?b"}; C{b"*"} for OPTIONS."""
+        return self._target
+
+    @property
+    def headers(self) -> FrozenHeaders:
+        """All of them, as they came."""
+        if self._headers is None:
+            self._headers = FrozenHeaders(self._items)
+        return self._headers
+
+    @property
+    def client(self) -> Address:
+        """The client's address, as trusted proxies tell it."""
+        return self._client
+
+    @property
+    def peer(self) -> Address:
+        """The address at the other end of the connection."""
+        return self._peer
+
+    @property
+    def scheme(self) -> str:
+        """C{"http"} or C{"https"}."""
+        return self._scheme
+
+    @property
+    def minor(self) -> int:
+        """1 for HTTP/1.1, 0 for HTTP/1.0."""
+        return self._minor
 
     @property
     def state(self) -> dict[Any, Any]:
@@ -236,12 +277,12 @@ class InboundRequest:
     @property
     def path(self) -> bytes:
         """What stands before the first C{?} of the target."""
-        return self.target.partition(b"?")[0]
+        return self._target.partition(b"?")[0]
 
     @property
     def query(self) -> bytes | None:
         """What follows the first C{?} of the target; None without one."""
-        return splitTarget(self.target)[1]
+        return splitTarget(self._target)[1]
 
     @property
     def host(self) -> str:
@@ -256,23 +297,36 @@ class InboundRequest:
 class OutboundRequest:
     """The request that will be sent on: hop-by-hop and client-sent forwarding headers are gone, ours are in.
 
-    @ivar headers: the directors' to change. Framing, TE, Connection and Upgrade are written after them.
+    @ivar items: the lines of C{headers}, the same whoever changes them.
+    @ivar client: the client's address.
+    @ivar scheme: C{"http"} or C{"https"}, as the client spoke to us.
     """
 
-    __slots__ = ("_body", "_method", "_path", "_query", "client", "headers", "hostSet", "scheme", "stream")
+    __slots__ = ("_body", "_headers", "_method", "_path", "_query", "client", "hostSet", "items", "scheme", "stream")
 
-    def __init__(self, method: bytes, target: bytes, headers: Headers, body: Body, client: Address, scheme: str) -> None:
+    def __init__(
+        self, method: bytes, target: bytes, headers: Headers | list[Item], body: Body, client: Address, scheme: str
+    ) -> None:
+        """@param headers: or their lines, which are the request's from now on."""
         self._method = method
         self._path: bytes = target
         self._query: bytes | None = None
         if b"?" in target:
             self._path, self._query = splitTarget(target)
-        self.headers = headers
+        self.items = headers if isinstance(headers, list) else headers.items
+        self._headers: Headers | None = None
         self.stream = body
         self._body: Body | None = None
         self.client = client
         self.scheme = scheme
         self.hostSet = False
+
+    @property
+    def headers(self) -> Headers:
+        """The directors' to change. Framing, TE, Connection and Upgrade are written after them."""
+        if self._headers is None:
+            self._headers = Headers.fromItems(self.items)
+        return self._headers
 
     @property
     def method(self) -> bytes:

@@ -54,7 +54,7 @@ def requestHead(
     @param keepTrailers: whether to send C{TE: trailers}.
     @param announced: what Trailer says.
     """
-    items = outbound.headers.items
+    items = outbound.items
     if touched:
         said = any(item[0] == b"content-length" for item in items)
         items = [item for item in items if item[0] not in _FRAMING]

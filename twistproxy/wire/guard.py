@@ -8,6 +8,8 @@ sections are named), made strict where the RFC leaves a choice that has been use
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from twistproxy.errors import (
@@ -32,7 +34,14 @@ _HOST: Final = re.compile(rb"(?:%b|%b)(?::%b?)?\Z" % (_NAME, _LITERAL, _PORT))
 _CONNECT_TARGET: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|%b):%b\Z" % (_LITERAL, _PORT))
 _ABSOLUTE: Final = re.compile(rb"([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]*)(.*)\Z")
 _VERSION: Final = re.compile(rb"HTTP/\d\.\d\Z")
+_SHORT: Final = 64
+"""Bytes; values below are worth remembering, and cost little memory."""
+
 _DIGITS: Final = re.compile(rb"\d{1,18}\Z")
+
+
+COMMON_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
+"""Methods that need no look at each of their characters."""
 
 
 def bad(detail: str) -> ProxyError:
@@ -54,7 +63,7 @@ def splitRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
     if len(parts) != 3:
         raise bad("the request line is not method, target and version with one space between")
     method, target, version = parts
-    if not isToken(method):
+    if method not in COMMON_METHODS and not isToken(method):
         raise bad("the method is not a token")
     if version == b"HTTP/1.1":
         return method, target, 1
@@ -106,6 +115,12 @@ def normaliseTarget(method: bytes, target: bytes) -> tuple[bytes, bytes | None, 
     return rest, authority, scheme.decode("ascii").lower()
 
 
+@lru_cache(maxsize=1024)
+def _isKnownHost(host: bytes) -> bool:
+    """Whether a short Host is well-formed or empty; clients name the same few again and again."""
+    return not host or _HOST.match(host) is not None
+
+
 def _withoutDefaultPort(authority: bytes, scheme: str) -> bytes:
     suffix = b":443" if scheme == "https" else b":80"
     lower = authority.lower().removesuffix(b":")
@@ -128,7 +143,7 @@ def checkHost(hosts: list[bytes], minor: int, authority: bytes | None, scheme: s
             raise bad("no Host")
         return
     host = hosts[0]
-    if host and not _HOST.match(host):
+    if not (_isKnownHost(host) if len(host) < _SHORT else _HOST.match(host) or not host):
         raise bad("Host is malformed")
     if authority is not None:
         scheme = scheme or "http"
@@ -177,12 +192,21 @@ def responseLength(lengths: list[bytes], codings: list[bytes], minor: int, hasBo
     return int(lengths[0]) if lengths else UNTIL_CLOSE
 
 
-def tokens(values: list[bytes]) -> list[bytes]:
+def tokens(values: Sequence[bytes]) -> Sequence[bytes]:
     """The elements of a comma-separated list over several lines, lower-case, empty ones left out (RFC 9110
     section 5.6.1)."""
-    if len(values) == 1 and b"," not in values[0]:
-        one = values[0].strip(b" \t").lower()
-        return [one] if one else []
+    if len(values) == 1 and len(values[0]) < _SHORT:
+        return _knownTokens(values[0])
+    return _splitTokens(values)
+
+
+@lru_cache(maxsize=1024)
+def _knownTokens(value: bytes) -> Sequence[bytes]:
+    """The elements of one short line: nearly always that of Connection, which has few values in the world."""
+    return tuple(_splitTokens((value,)))
+
+
+def _splitTokens(values: Sequence[bytes]) -> Sequence[bytes]:
     return [name for each in b",".join(values).lower().split(b",") if (name := each.strip(b" \t"))]
 
 

@@ -7,6 +7,7 @@ What more bytes cannot turn into a good head any more is refused here too, befor
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import httptools
@@ -15,6 +16,7 @@ from twistproxy.errors import HEAD_TOO_LARGE, TARGET_TOO_LONG, ProxyError
 from twistproxy.messages import Item
 from twistproxy.settings import Settings
 from twistproxy.wire.guard import (
+    COMMON_METHODS,
     UNTIL_CLOSE,
     bad,
     checkConnectTarget,
@@ -28,7 +30,6 @@ from twistproxy.wire.guard import (
     tokens,
 )
 
-_PARSED_AS_THEY_ARE: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"})
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)(?=.)", re.DOTALL)
 _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"te"})
@@ -54,23 +55,18 @@ class RequestHead:
     @ivar mentionsTe: whether there is a TE line.
     """
 
-    __slots__ = (
-        "authority", "connection", "expectsContinue", "items", "keepAlive", "length", "mentionsTe", "method",
-        "minor", "scheme", "target", "upgrade",
-    )  # fmt: skip
-
     method: bytes
     target: bytes
-    authority: bytes | None
-    scheme: str | None
+    authority: bytes | None = None
+    scheme: str | None = None
     minor: int
     items: list[Item]
     length: int
-    connection: list[bytes]
+    connection: Sequence[bytes] = ()
     keepAlive: bool
-    upgrade: list[bytes]
-    expectsContinue: bool
-    mentionsTe: bool
+    upgrade: Sequence[bytes] = ()
+    expectsContinue = False
+    mentionsTe = False
 
 
 class ResponseHead:
@@ -82,19 +78,15 @@ class ResponseHead:
     @ivar upgradeNamed: whether Connection names Upgrade.
     """
 
-    __slots__ = (
-        "code", "connection", "items", "keepAlive", "length", "minor", "phrase", "upgrade", "upgradeNamed",
-    )  # fmt: skip
-
     code: int
     phrase: bytes
     minor: int
     items: list[Item]
     length: int
-    connection: list[bytes]
+    connection: Sequence[bytes] = ()
     keepAlive: bool
-    upgrade: list[bytes]
-    upgradeNamed: bool
+    upgrade: Sequence[bytes] = ()
+    upgradeNamed = False
 
 
 class _Collector:
@@ -182,7 +174,7 @@ def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
     if method == b"CONNECT":
         checkConnectTarget(target)
         block = b"POST / HTTP/1.%d" % minor + block[lineEnd:]
-    elif method not in _PARSED_AS_THEY_ARE:
+    elif method not in COMMON_METHODS:
         # llhttp knows a fixed list of methods; any token is one (RFC 9110 section 9.1).
         block = b"POST" + block[len(method) :]
     collector = _Collector()
@@ -195,28 +187,28 @@ def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
     items = collector.items
     if len(items) > settings.maxHeaderCount:
         raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeaderCount} header fields")
-    found = _watched(items)
     head = RequestHead()
     head.method = method
-    head.authority = head.scheme = None
-    if method != b"CONNECT":
+    if (target[:1] != b"/" or b"#" in target) and method != b"CONNECT":
         target, head.authority, head.scheme = normaliseTarget(method, target)
     head.target = target
     head.minor = minor
     head.items = items
+    found = _watched(items)
     checkHost(found.get(b"host", _NONE), minor, head.authority, head.scheme)
     lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
-    head.length = requestLength(lengths, codings, minor)
+    head.length = requestLength(lengths, codings, minor) if lengths or codings else 0
     if b"connection" in found:
         head.connection = connection = tokens(found[b"connection"])
         head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
-        head.upgrade = found.get(b"upgrade", _NONE) if b"upgrade" in connection and minor else _NONE
+        if b"upgrade" in connection and minor:
+            head.upgrade = found.get(b"upgrade", _NONE)
     else:
-        head.connection = _NONE
         head.keepAlive = minor == 1
-        head.upgrade = _NONE
-    head.expectsContinue = b"expect" in found and minor == 1 and head.length != 0 and b"100-continue" in tokens(found[b"expect"])
-    head.mentionsTe = b"te" in found
+    if b"te" in found:
+        head.mentionsTe = True
+    if b"expect" in found:
+        head.expectsContinue = minor == 1 and head.length != 0 and b"100-continue" in tokens(found[b"expect"])
     return head
 
 
@@ -264,8 +256,8 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> Respons
     head.code = code = 101 if isSwitch else parser.get_status_code()
     if code < 100:
         raise nonsense("the status is not one")
-    head.phrase = collector.phrase
-    if _BAD_PHRASE.search(head.phrase):
+    head.phrase = phrase = collector.phrase
+    if phrase != b"OK" and _BAD_PHRASE.search(phrase):
         raise nonsense("a control character in the reason phrase")
     head.minor = minor = 1 if version == b"HTTP/1.1 " else 0
     head.items = items
@@ -279,10 +271,10 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> Respons
     else:
         head.connection = _NONE
         head.keepAlive = minor == 1
-        head.upgradeNamed = False
     if head.length == UNTIL_CLOSE or (code == 204 and (codings or (lengths and int(lengths[0])))):
         head.keepAlive = False  # some servers do send the body that they announce with a 204
-    head.upgrade = found.get(b"upgrade", _NONE)
+    if b"upgrade" in found:
+        head.upgrade = found[b"upgrade"]
     return head
 
 
