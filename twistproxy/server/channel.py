@@ -154,8 +154,6 @@ class ClientChannel(Protocol):
                     self._awaitRequest()
                     break
                 self._begin(head)
-                if self._exchange is not None and self._reader.isDone:
-                    break
         except ProxyError as error:
             self._refuse(error)
         finally:

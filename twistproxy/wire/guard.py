@@ -192,7 +192,7 @@ def responseLength(lengths: list[bytes], codings: list[bytes], minor: int, hasBo
     return int(lengths[0]) if lengths else UNTIL_CLOSE
 
 
-def tokens(values: Sequence[bytes]) -> Sequence[bytes]:
+def tokens(values: Sequence[bytes]) -> tuple[bytes, ...]:
     """The elements of a comma-separated list over several lines, lower-case, empty ones left out (RFC 9110
     section 5.6.1)."""
     if len(values) == 1 and len(values[0]) < _SHORT:
@@ -201,13 +201,13 @@ def tokens(values: Sequence[bytes]) -> Sequence[bytes]:
 
 
 @lru_cache(maxsize=1024)
-def _knownTokens(value: bytes) -> Sequence[bytes]:
+def _knownTokens(value: bytes) -> tuple[bytes, ...]:
     """The elements of one short line: nearly always that of Connection, which has few values in the world."""
-    return tuple(_splitTokens((value,)))
+    return _splitTokens((value,))
 
 
-def _splitTokens(values: Sequence[bytes]) -> Sequence[bytes]:
-    return [name for each in b",".join(values).lower().split(b",") if (name := each.strip(b" \t"))]
+def _splitTokens(values: Sequence[bytes]) -> tuple[bytes, ...]:
+    return tuple(name for each in b",".join(values).lower().split(b",") if (name := each.strip(b" \t")))
 
 
 def single(items: list[Item], lower: bytes) -> list[bytes]:

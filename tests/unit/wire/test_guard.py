@@ -239,9 +239,9 @@ class LengthTests(GuardTestCase):
 
 class ListTests(SynchronousTestCase):
     def test_elementsAreLowerCaseAndNeverEmpty(self) -> None:
-        self.assertEqual(tokens([b" Close "]), [b"close"])
-        self.assertEqual(tokens([b""]), [])
-        self.assertEqual(tokens([b"", b"A,, b\t,", b" C"]), [b"a", b"b", b"c"])
+        self.assertEqual(tokens([b" Close "]), (b"close",))
+        self.assertEqual(tokens([b""]), ())
+        self.assertEqual(tokens([b"", b"A,, b\t,", b" C"]), (b"a", b"b", b"c"))
 
     def test_allValuesOfOneFieldAreFound(self) -> None:
         items = [headerItem("A", "1"), headerItem("b", "2"), headerItem("a", "3")]

@@ -67,16 +67,16 @@ class RequestHeadTests(SynchronousTestCase):
             self.assertEqual(head.keepAlive, expected, (minor, connection))
 
     def test_connectionOptionsAreLowerCaseOverAllLines(self) -> None:
-        self.assertEqual(request(b"Connection: X-A,\r\nconnection: Te\r\n").connection, [b"x-a", b"te"])
-        self.assertEqual(request().connection, [])
+        self.assertEqual(request(b"Connection: X-A,\r\nconnection: Te\r\n").connection, (b"x-a", b"te"))
+        self.assertEqual(request().connection, ())
 
     def test_upgradeCountsOnlyWhenConnectionNamesIt(self) -> None:
-        self.assertEqual(request(b"Upgrade: websocket\r\n").upgrade, [])
+        self.assertEqual(request(b"Upgrade: websocket\r\n").upgrade, ())
         self.assertEqual(request(b"Upgrade: a, b\r\nUpgrade: c\r\nConnection: Upgrade\r\n").upgrade, [b"a, b", b"c"])
-        self.assertEqual(request(b"Connection: upgrade\r\n").upgrade, [])
+        self.assertEqual(request(b"Connection: upgrade\r\n").upgrade, ())
 
     def test_http10CannotUpgrade(self) -> None:
-        self.assertEqual(request(b"Upgrade: a\r\nConnection: upgrade\r\n", b"GET / HTTP/1.0").upgrade, [])
+        self.assertEqual(request(b"Upgrade: a\r\nConnection: upgrade\r\n", b"GET / HTTP/1.0").upgrade, ())
 
     def test_expectsContinueOnlyBeforeABodyAndIn11(self) -> None:
         expect = b"Expect: 100-Continue\r\n"
@@ -179,7 +179,7 @@ class ResponseHeadTests(SynchronousTestCase):
         head = response(b"Content-Length: 5\r\nX: a \r\n", b"HTTP/1.1 404 Not here")
         self.assertEqual((head.code, head.phrase, head.minor, head.length), (404, b"Not here", 1, 5))
         self.assertEqual(head.items, [(b"content-length", b"Content-Length", b"5"), (b"x", b"X", b"a")])
-        self.assertEqual((head.connection, head.upgrade, head.upgradeNamed, head.keepAlive), ([], [], False, True))
+        self.assertEqual((head.connection, head.upgrade, head.upgradeNamed, head.keepAlive), ((), (), False, True))
 
     def test_lengthIsThatOfTheBody(self) -> None:
         self.assertEqual(response().length, UNTIL_CLOSE)
