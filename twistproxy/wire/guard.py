@@ -127,7 +127,7 @@ def _withoutDefaultPort(authority: bytes, scheme: str) -> bytes:
     return lower.removesuffix(suffix)
 
 
-def checkHost(hosts: list[bytes], minor: int, authority: bytes | None, scheme: str | None) -> None:
+def checkHost(hosts: Sequence[bytes], minor: int, authority: bytes | None, scheme: str | None) -> None:
     """Exactly one Host on 1.1, at most one on 1.0, well-formed or empty, and agreeing with an absolute-form
     target.
 
@@ -151,7 +151,7 @@ def checkHost(hosts: list[bytes], minor: int, authority: bytes | None, scheme: s
             raise bad("Host and the target disagree")
 
 
-def requestLength(lengths: list[bytes], codings: list[bytes], minor: int) -> int:
+def requestLength(lengths: Sequence[bytes], codings: Sequence[bytes], minor: int) -> int:
     """How long the body is, or L{CHUNKED} (RFC 9112 section 6.3).
 
     @raise ProxyError: 400 for any conflict; 501 for a coding before chunked that nobody here can decode.
@@ -175,7 +175,7 @@ def requestLength(lengths: list[bytes], codings: list[bytes], minor: int) -> int
     return int(lengths[0])
 
 
-def responseLength(lengths: list[bytes], codings: list[bytes], minor: int, hasBody: bool) -> int:
+def responseLength(lengths: Sequence[bytes], codings: Sequence[bytes], minor: int, hasBody: bool) -> int:
     """How long a response's body is, L{CHUNKED} or L{UNTIL_CLOSE} (RFC 9112 section 6.3).
 
     @param hasBody: False for answers to HEAD, 204 and 304.

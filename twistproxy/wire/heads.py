@@ -116,7 +116,7 @@ def _watched(items: list[Item]) -> dict[bytes, list[bytes]]:
     return found
 
 
-_NONE: Final[list[bytes]] = []
+_NONE: Final[Sequence[bytes]] = ()
 
 
 def _refuseBareLineEnds(head: bytes | bytearray, start: int, end: int) -> None:
