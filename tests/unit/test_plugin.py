@@ -34,7 +34,7 @@ class PluginCase(SynchronousTestCase):
     def problems(self, name: str, *args: Any, **options: Any) -> tuple[str, ...]:
         """What building says is wrong."""
         error = self.assertRaises(ConfigurationError, self.build, name, *args, **options)
-        return error.problems
+        return tuple(error.problems)
 
 
 class PluginTests(PluginCase):
@@ -125,6 +125,8 @@ class OptionsTests(PluginCase):
         made = self.build("Contextual", "a", "b", any="3")
         self.assertIs(made.context, self.context)
         self.assertEqual((made.names, made.more), (("a", "b"), {"any": 3}))
+        self.assertEqual(self.build("Contextual", names=["a", "b"]).names, ("a", "b"))
+        self.assertEqual(self.problems("Contextual", "a", names="b"), ("sample: gets 'names' twice",))
 
     def test_contextIsNoOption(self) -> None:
         described = describeOptions(sample.Contextual)

@@ -103,7 +103,7 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
     _checkListeners(reader, draft.listeners)
     names = [each.name for each in draft.pools]
     if not draft.routes and draft.pools:
-        draft.routes += _defaultRoute(reader, draft.pools)
+        draft.routes += _defaultRoute(reader, draft)
     draft.routes = [_withPool(reader, each, names) for each in draft.routes]
     for route, other in unreachable([each.match for each in draft.routes]).items():
         where = draft.routes[route].place
@@ -130,13 +130,14 @@ def _checkListeners(reader: Reader, listeners: Sequence[ListenerConfig]) -> None
             reader.problems.append(f"{each.place}: {each.endpoint} is listened on already")
 
 
-def _defaultRoute(reader: Reader, pools: Sequence[PoolConfig]) -> list[RouteConfig]:
+def _defaultRoute(reader: Reader, draft: Draft) -> list[RouteConfig]:
     """Everything to the only pool, or to the one called default."""
+    pools = draft.pools
     for each in pools:
         if len(pools) == 1 or each.name == DEFAULT_POOL:
             return [RouteConfig(pool=each.name)]
     names = ", ".join(each.name for each in pools)
-    reader.wrong("routes", f"there are several pools ({names}) and no [[routes]] to say which requests go where")
+    reader.problems.append(f"{draft.source}: there are several pools ({names}) and no [[routes]] to say which requests go where")
     return []
 
 

@@ -25,7 +25,8 @@ def readListener(reader: Reader, where: str, endpoint: Any) -> ListenerConfig | 
         return None
     try:
         endpoint = _absolute(reader, endpoint)
-        serverFromString(None, endpoint)
+        if not endpoint.startswith("systemd:"):  # its sockets are there only when systemd starts the process
+            serverFromString(None, endpoint)
     except AttributeError:
         pass  # an endpoint of a third party that wants a reactor at once: it will have one when it listens
     except Exception as error:

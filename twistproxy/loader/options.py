@@ -146,13 +146,15 @@ def _takeOptions(
     take: _Take,
     problems: list[str],
 ) -> None:
-    named = [option for option in described if not option.many and not option.any]
+    named = [option for option in described if not option.any]
     byName = {name: option for option in named for name in (option.parameter, option.name)}
     rest = next((option for option in described if option.any), None)
     for name, value in options.items():
         option = byName.get(name)
         if option is not None and option.parameter in given:
             problems.append(f"gets {option.name!r} twice")
+        elif option is not None and option.many:
+            given[option.parameter] = tuple(take(option, each) for each in (value if isinstance(value, list) else [value]))
         elif option is not None:
             given[option.parameter] = take(option, value)
         elif rest is not None:

@@ -1,0 +1,330 @@
+"""The words of a command line to a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.configuring.plugins import HERE, somePlugins
+from tests.unit.loader.temporary import temporaryDirectory
+from twistproxy.commandline import CommandLine, configure
+from twistproxy.config import (
+    AccessLogConfig,
+    BuildContext,
+    Configuration,
+    ListenerConfig,
+    PluginUse,
+    UpstreamConfig,
+    buildPlugins,
+)
+from twistproxy.configfile import ConfigurationFile
+from twistproxy.errors import ConfigurationError
+from twistproxy.routing import RouteMatch
+from twistproxy.settings import Settings
+
+URL = "http://127.0.0.1:9000"
+
+
+class CommandLineCase(SynchronousTestCase):
+    def configure(self, **words: Any) -> Configuration:
+        words.setdefault("upstreams", [URL])
+        return configure(CommandLine(**words), somePlugins())
+
+    def problems(self, **words: Any) -> list[str]:
+        """What is wrong with the words."""
+        error = self.assertRaises(ConfigurationError, self.configure, **words)
+        return list(error.problems)
+
+
+class WholeTests(CommandLineCase):
+    def test_defaults(self) -> None:
+        made = self.configure()
+        self.assertEqual(made.listeners, (ListenerConfig("tcp:8080"),))
+        (pool,) = made.pools
+        self.assertEqual((pool.name, pool.upstreams, pool.balancer.tag), ("default", (UpstreamConfig(URL),), "round-robin"))
+        (route,) = made.routes
+        self.assertEqual((route.match, route.pool, list(route.uses())), (RouteMatch(), "default", []))
+        self.assertEqual((made.settings, made.demo, made.source, made.accessLogs), (Settings(), False, "", ()))
+        self.assertIs(made.pool("default"), pool)
+        self.assertRaises(KeyError, made.pool, "other")
+
+    def test_noUpstream(self) -> None:
+        self.assertEqual(
+            self.problems(upstreams=[]), ["no upstream: name one by --upstream URL, a file by --config FILE, or try --demo"]
+        )
+
+    def test_demo(self) -> None:
+        made = self.configure(upstreams=[], demo=True)
+        self.assertTrue(made.demo)
+        self.assertEqual(made.pool("default").upstreams, ())
+        running = made.withUpstreams("default", ["http://127.0.0.1:2003"])
+        self.assertEqual([each.url for each in running.pool("default").servers], ["http://127.0.0.1:2003"])
+        self.assertEqual(self.problems(demo=True), ["--demo: brings upstreams of its own: leave out --upstream"])
+
+    def test_pluginsKnowTheirPlaces(self) -> None:
+        made = self.configure(
+            directors=["direct:a", "direct:name=b:limit=1m"],
+            modifiers=["modify"],
+            middleware=["wrap"],
+            errorHandlers=["handle"],
+            health=["probe"],
+            accessLogs=["logger"],
+        )
+        self.assertEqual(
+            [(each.place, each.tag) for each in made.uses()],
+            [
+                ("--access-log #1", "logger"),
+                ("--upstream (default balancer)", "round-robin"),
+                ("--health #1", "probe"),
+                ("--middleware #1", "wrap"),
+                ("--director #1", "direct"),
+                ("--director #2", "direct"),
+                ("--modifier #1", "modify"),
+                ("--error-handler #1", "handle"),
+            ],
+        )
+        reactor = object()
+        built = buildPlugins(made, reactor)
+        first, second = (built[use] for use in made.routes[0].directors)
+        self.assertEqual((first.name, first.limit, second.name, second.limit), ("a", 5.0, "b", 60.0))
+        self.assertEqual((second.context.reactor, second.context.place), (reactor, "--director #2"))
+
+    def test_everyMistakeOfEveryPartAtOnce(self) -> None:
+        self.assertEqual(
+            self.problems(
+                upstreams=["127.0.0.1:9000", "zookeper:x"],
+                listeners=["8080"],
+                balancer="direct",
+                directors=["direct:limit=soon:nam=x", "dierct"],
+                modifiers=["modify:"],
+                settings=["upstream-timout=5s", "via", "max-tries=x"],
+                admin="tcp:1",
+            ),
+            [
+                "--listen #1: '8080' is not an endpoint; did you mean 'tcp:8080'?",
+                "--set #2: 'via' is not NAME=VALUE",
+                "--set upstream-timout: there is no setting 'upstream-timout'; did you mean 'upstream-timeout'?",
+                "--set max-tries: 'x' is not a whole number",
+                "--upstream #1: '127.0.0.1:9000' is not an upstream (want http://host:port, https://host:port or unix:/path); "
+                "did you mean 'http://127.0.0.1:9000'?",
+                "--upstream #2: 'zookeper:x' is not an upstream (want http://host:port, https://host:port or unix:/path); "
+                "did you mean 'zookeeper'?",
+                "--balancer: 'direct' is the wrong kind of plugin: IBalancer is wanted, it is IDirector",
+                "--director #1: direct: limit: 'soon' is not a duration (want one such as 500ms, 10s, 5m, 1h)",
+                "--director #1: direct: has no option 'nam'; did you mean 'name'?",
+                "--director #2: no IDirector plugin is called 'dierct'; did you mean 'direct'?",
+                "--admin: the admin interface is not built yet",
+            ],
+        )
+
+    def test_mistakesOfBuildingAtOnceToo(self) -> None:
+        made = self.configure(directors=["direct:fail=yes", "direct", "direct:fail=on"])
+        error = self.assertRaises(ConfigurationError, buildPlugins, made, None)
+        self.assertEqual(error.problems, ("--director #1: direct: it fails", "--director #3: direct: it fails"))
+
+    def test_classByDottedName(self) -> None:
+        made = self.configure(directors=[f"{HERE}.Anything:x"])
+        (use,) = made.routes[0].directors
+        self.assertEqual(use.build(BuildContext(None)).name, "x")
+
+    def test_settings(self) -> None:
+        made = self.configure(
+            settings=["max-body-bytes=1MiB", "trusted-proxies=10.0.0.0/8, ::1", "forwarded=on", "max-body-bytes=none"]
+        )
+        self.assertEqual(made.settings.maxBodyBytes, None)
+        self.assertEqual(list(map(str, made.settings.trustedProxies)), ["10.0.0.0/8", "::1/128"])
+        self.assertTrue(made.settings.forwarded)
+
+
+class UpstreamTests(CommandLineCase):
+    def upstream(self, text: str) -> Any:
+        (upstream,) = self.configure(upstreams=[text, "http://spare"]).pool("default").upstreams[:1]
+        return upstream
+
+    def problem(self, text: str) -> str:
+        """What is wrong with an upstream, without its place."""
+        (line,) = self.problems(upstreams=[text])
+        place, _, sentence = line.partition(": ")
+        self.assertEqual(place, "--upstream #1")
+        return sentence
+
+    def test_options(self) -> None:
+        for text, wanted in [
+            (URL, UpstreamConfig(URL)),
+            (f"{URL},weight=3", UpstreamConfig(URL, 3)),
+            (f"{URL},backup,max-conns=7,weight=2", UpstreamConfig(URL, 2, 7, True)),
+            (f"{URL}/a,b,c=d,weight=2", UpstreamConfig(f"{URL}/a,b,c=d", 2)),
+            ("unix:/run/app.sock:/base,backup", UpstreamConfig("unix:/run/app.sock:/base", backup=True)),
+            ("https://[::1]:8443/x?y=1,2", UpstreamConfig("https://[::1]:8443/x?y=1,2")),
+        ]:
+            self.assertEqual(self.upstream(text), wanted)
+
+    def test_theUpstreamItself(self) -> None:
+        made = self.upstream(f"{URL},weight=3,max-conns=7,backup").build()
+        self.assertEqual((made.key, made.weight, made.maxConnections, made.backup), (URL, 3, 7, True))
+        self.assertEqual(self.upstream(URL).build().weight, 1)
+
+    def test_balancerOnceThereIsAWeight(self) -> None:
+        for texts, tag in [
+            (["http://a", "http://b"], "round-robin"),
+            (["http://a", "http://b,weight=1"], "weighted-round-robin"),
+            (["http://a", "zookeeper:x"], "weighted-round-robin"),
+        ]:
+            self.assertEqual(self.configure(upstreams=texts).pool("default").balancer.tag, tag)
+        self.assertEqual(
+            self.configure(upstreams=["http://b,weight=1"], balancer="random").pool("default").balancer.tag, "random"
+        )
+
+    def test_sources(self) -> None:
+        for text in ("zookeeper:one:two", f"{HERE}.Source:one:two"):
+            made = self.configure(upstreams=[text, URL])
+            (source,) = made.pool("default").sources
+            self.assertEqual(buildPlugins(made, None)[source].servers, ("one", "two"))
+
+    def test_mistakes(self) -> None:
+        for text, sentence in [
+            (f"{URL},wieght=3", "an upstream has no option 'wieght'; did you mean 'weight'?"),
+            (f"{URL}/a,wieght=3", "an upstream has no option 'wieght'; did you mean 'weight'?"),
+            (f"{URL},weight=0", "weight is a whole number from 1, not 0"),
+            (f"{URL},weight", "weight takes a value"),
+            (f"{URL},backup=yes", "backup takes no value"),
+            (f"{URL},weight=1,weight=2", "weight is given twice"),
+            (f"{URL},max-conns=many", "max-conns is a whole number from 1, not 'many'"),
+            (f"{URL},backup", "all upstreams are backups: at least one is not"),
+            ("http://u:p@h", "http://...@h: credentials in an upstream URL are not supported"),
+        ]:
+            found = self.problems(upstreams=[text])
+            self.assertEqual([each.partition(": ")[2] for each in found], [sentence])
+
+    def test_schemeLeftOut(self) -> None:
+        for text, meant in [("localhost:9000", "localhost:9000"), ("[::1]:80", "[::1]:80"), ("example.com/x", "example.com/x")]:
+            self.assertTrue(self.problem(text).endswith(f"; did you mean 'http://{meant}'?"), text)
+
+    def test_sameTwice(self) -> None:
+        self.assertEqual(
+            self.problems(upstreams=["http://A:80/", "http://a"]), ["--upstream #2: http://a is in this pool already"]
+        )
+
+
+class EndpointTests(CommandLineCase):
+    def problem(self, text: str) -> str:
+        (line,) = self.problems(listeners=[text])
+        return line.removeprefix("--listen #1: ")
+
+    def test_endpoints(self) -> None:
+        texts = [
+            "tcp:8080",
+            "tcp:8081:interface=127.0.0.1",
+            "unix:/run/x.sock:mode=660",
+            "tcp6:80:interface=\\:\\:1",
+            "haproxy:tcp:80",
+        ]
+        self.assertEqual([each.endpoint for each in self.configure(listeners=texts).listeners], texts)
+
+    def test_mistakes(self) -> None:
+        for text, sentence in [
+            ("8080", "'8080' is not an endpoint; did you mean 'tcp:8080'?"),
+            ("127.0.0.1:80", "'127.0.0.1:80' is not an endpoint; did you mean 'tcp:80:interface=127.0.0.1'?"),
+            ("[::1]:80", "'[::1]:80' is not an endpoint; did you mean 'tcp:80:interface=\\:\\:1'?"),
+            ("tpc:80", "'tpc:80' is not an endpoint; did you mean 'tcp'?"),
+            ("quic:80", "'quic:80' is not an endpoint (Unknown endpoint type: 'quic')"),
+        ]:
+            self.assertEqual(self.problem(text), sentence)
+        for text in ("tcp:x", "tcp", "tcp:80:intrface=x", "ssl:443:privateKey=/no/key.pem", ""):
+            self.assertIn("is not an endpoint", self.problem(text))
+
+    def test_twice(self) -> None:
+        self.assertEqual(self.problems(listeners=["tcp:80", "tcp:80"]), ["--listen #2: tcp:80 is listened on already"])
+        self.assertEqual(len(self.configure(listeners=["tcp:0", "tcp:0"]).listeners), 2)
+
+
+class LogTests(CommandLineCase):
+    def test_accessLogs(self) -> None:
+        directory = temporaryDirectory(self)
+        made = self.configure(accessLogs=["-", "json:-", f"{directory}/a.log", f"combined:{directory}/b:c.log"])
+        self.assertEqual(
+            made.accessLogs,
+            (
+                AccessLogConfig("-"),
+                AccessLogConfig("-", "json"),
+                AccessLogConfig(f"{directory}/a.log"),
+                AccessLogConfig(f"{directory}/b:c.log"),
+            ),
+        )
+
+    def test_accessLogPlugin(self) -> None:
+        for text in ("logger:x", f"{HERE}.Anything:x"):
+            (use,) = self.configure(accessLogs=[text]).accessLogs
+            assert isinstance(use, PluginUse)
+            self.assertEqual(use.args, ("x",))
+
+    def test_files(self) -> None:
+        directory = temporaryDirectory(self)
+        self.assertEqual(self.configure(errorLog=f"{directory}/e.log").errorLog, f"{directory}/e.log")
+        self.assertEqual(
+            self.problems(accessLogs=["/no/a.log", f"json:{directory}"], errorLog="/no/e.log"),
+            [
+                "--access-log #1: there is no directory /no",
+                f"--access-log #2: {directory} is a directory",
+                "--error-log: there is no directory /no",
+            ],
+        )
+
+
+class WithFileTests(CommandLineCase):
+    """What the command line says beside a file."""
+
+    def file(self, text: str) -> ConfigurationFile:
+        path = temporaryDirectory(self) / "proxy.toml"
+        path.write_text(text)
+        return ConfigurationFile(str(path))
+
+    def both(self, text: str, **words: Any) -> Configuration:
+        return configure(CommandLine(**words), somePlugins(), self.file(text))
+
+    def test_theFileAlone(self) -> None:
+        made = self.both("pools.a.upstreams = 'http://a'")
+        self.assertEqual([each.name for each in made.pools], ["a"])
+        self.assertEqual(made.routes[0].pool, "a")
+        self.assertTrue(made.source.endswith("/proxy.toml"))
+
+    def test_listenersSettingsAndLogsOfTheCommandLineHold(self) -> None:
+        made = self.both(
+            """
+            access-log = "-"
+            error-handler = "handle:file"
+            pools.a.upstreams = "http://a"
+            [[listeners]]
+            endpoint = "tcp:80"
+            [settings]
+            max-tries = 1
+            drain-timeout = "1s"
+            """,
+            listeners=["tcp:81"],
+            settings=["max-tries=2"],
+            accessLogs=["json:-"],
+            errorHandlers=["handle:line"],
+        )
+        self.assertEqual(made.listeners, (ListenerConfig("tcp:81"),))
+        self.assertEqual((made.settings.maxTries, made.settings.drainTimeout), (2, 1.0))
+        self.assertEqual(made.accessLogs, (AccessLogConfig("-", "json"),))
+        self.assertEqual([each.args for each in made.errorHandlers], [("line",)])
+
+    def test_poolsAndRoutesAreToldByOneOfTheTwo(self) -> None:
+        text = "pools.a.upstreams = 'http://a'\n[[routes]]\npool = 'a'"
+        words = {"upstreams": [URL], "balancer": "random", "directors": ["direct"], "modifiers": ["modify"]}
+        error = self.assertRaises(ConfigurationError, self.both, text, **words)
+        self.assertEqual(
+            [each.partition(": ")[0] for each in error.problems], ["--upstream", "--balancer", "--director", "--modifier"]
+        )
+
+    def test_poolOfTheCommandLineForAFileWithout(self) -> None:
+        made = self.both("[settings]\nmax-tries = 1", upstreams=[URL], balancer="random", directors=["direct"])
+        self.assertEqual((made.pool("default").balancer.tag, len(made.routes[0].directors)), ("random", 1))
+        error = self.assertRaises(ConfigurationError, self.both, "[settings]\nmax-tries = 1")
+        self.assertTrue(error.problems[0].endswith("there are no [pools], and no --upstream"))
+
+    def test_directorsForThePoolOfAFileWithoutRoutes(self) -> None:
+        made = self.both("pools.a.upstreams = 'http://a'", directors=["direct"])
+        self.assertEqual((made.routes[0].pool, len(made.routes[0].directors)), ("a", 1))
