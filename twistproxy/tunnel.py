@@ -1,7 +1,6 @@
 """After a 101: two transports spliced, byte for byte, until both directions have ended.
 
-Each end writes what it receives to the other's transport, and each transport is the other's producer, so that a full
-buffer stops the sender. A half-close is passed on where both sides can have one; where one cannot (TLS in Twisted),
+Each end writes what it receives to the other's transport, and stops reading while the other's buffer is full. A half-close is passed on where both sides can have one; where one cannot (TLS in Twisted),
 the end of one direction ends both. From here on nothing of HTTP is ever written.
 """
 
@@ -16,6 +15,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.python.failure import Failure
 
 from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.writing import Writer
 
 
 @frozen
@@ -48,10 +48,11 @@ class TunnelEnd:
     @ivar inputEnded: whether this side will send no more.
     """
 
-    __slots__ = ("_tunnel", "_write", "inputEnded", "isLost", "other", "received", "transport")
+    __slots__ = ("_tunnel", "_write", "inputEnded", "isLost", "other", "received", "transport", "writer")
 
     other: TunnelEnd
-    _write: Callable[[bytes], None]
+    writer: Writer
+    _write: Callable[[list[bytes]], None]
 
     def __init__(self, tunnel: Tunnel, transport: Any) -> None:
         self._tunnel = tunnel
@@ -61,17 +62,27 @@ class TunnelEnd:
         self.isLost = False
 
     def join(self, other: TunnelEnd) -> None:
-        """C{other} is where everything goes, and what stops when there is too much of it."""
+        """C{other} is where everything goes, and what stops this side when there is too much of it."""
         self.other = other
-        self._write = other.transport.write
-        other.transport.registerProducer(self.transport, True)
+        self._write = other.writer.write
+        if other.writer.handOver(other):
+            self.transport.pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """Pass it on."""
         self.received += len(data)
         tunnel = self._tunnel
         tunnel.deadline = tunnel.nextDeadline()
-        self._write(data)
+        self._write([data])
+
+    def writingPaused(self) -> None:
+        """L{twistproxy.writing.WritingOwner}: our buffer is full."""
+        self.other.transport.pauseProducing()
+
+    def writingResumed(self) -> None:
+        """It is empty again."""
+        if not self.other.inputEnded:  # else Twisted would read the end of the input again and again
+            self.other.transport.resumeProducing()
 
     def readConnectionLost(self) -> None:
         """This side sends no more: pass that on, once what it sent is written."""
@@ -82,7 +93,7 @@ class TunnelEnd:
         if other.isLost:
             self.transport.loseConnection()
             return
-        other.transport.unregisterProducer()
+        other.writer.stop()
         if other.inputEnded or not canHalfClose(other.transport) or not canHalfClose(self.transport):
             self._tunnel.finish("closed")
         else:
@@ -94,7 +105,7 @@ class TunnelEnd:
         other = self.other
         clean = reason.check(ConnectionDone) is not None
         if not other.isLost:
-            other.transport.unregisterProducer()
+            other.writer.stop()
             if clean:
                 other.transport.loseConnection()
             else:
@@ -129,7 +140,7 @@ class Tunnel:
         self.deadline = NEVER
 
     def start(self, fromClient: bytes, fromUpstream: bytes) -> None:
-        """Splice. Neither transport may have a producer; reading goes on wherever it was paused.
+        """Splice. Both ends have their writers; reading goes on wherever it was paused.
 
         @param fromClient: what the client had sent behind its request.
         @param fromUpstream: what the upstream had sent behind its 101.
@@ -156,7 +167,7 @@ class Tunnel:
         self._reason = self._reason or "aborted"
         for end in (self.client, self.upstream):
             if not end.isLost:
-                end.transport.unregisterProducer()
+                end.writer.stop()
                 end.transport.abortConnection()
 
     def finish(self, reason: str) -> None:
@@ -165,7 +176,7 @@ class Tunnel:
         self.deadline = NEVER if reason != "idle" else self._sweeper.after(0)
         for end in (self.client, self.upstream):
             if not end.isLost:
-                end.transport.unregisterProducer()
+                end.writer.stop()
                 if reason == "idle":
                     end.transport.abortConnection()
                 else:

@@ -38,20 +38,27 @@ class Writer(Protocol):
     def write(self, pieces: list[bytes]) -> None:
         """Send these, in order; the list is the writer's now."""
 
+    def handOver(self, owner: WritingOwner) -> bool:
+        """Tell C{owner} from now on.
+
+        @return: whether the buffer is full.
+        """
+
     def stop(self) -> None:
-        """Let go of the transport, which keeps what is in its buffer: needed before it is closed or handed over."""
+        """Let go of the transport, which keeps what is in its buffer: needed before it is closed."""
 
 
 @implementer(IPushProducer)
 class PlainWriter:
     """Leaves everything to the transport."""
 
-    __slots__ = ("_owner", "_paused", "_transport")
+    __slots__ = ("_owner", "_paused", "_resetting", "_transport")
 
     def __init__(self, transport: Any, owner: WritingOwner) -> None:
         self._transport = transport
         self._owner = owner
         self._paused = False
+        self._resetting = False
         transport.registerProducer(self, True)
 
     def write(self, pieces: list[bytes]) -> None:
@@ -61,9 +68,20 @@ class PlainWriter:
         else:
             self._transport.writeSequence(pieces)
 
+    def handOver(self, owner: WritingOwner) -> bool:
+        """L{Writer.handOver}."""
+        self._owner = owner
+        return self._paused
+
     def stop(self) -> None:
         """L{Writer.stop}."""
         self._transport.unregisterProducer()
+
+    def reset(self) -> None:
+        """L{Writer.reset}; a buffer that is not full counts as empty."""
+        self._resetting = self._paused
+        if not self._paused:
+            self._transport.abortConnection()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full; told at every write while it is."""
@@ -73,7 +91,9 @@ class PlainWriter:
 
     def resumeProducing(self) -> None:
         """It is empty."""
-        if self._paused:
+        if self._resetting:
+            self._transport.abortConnection()
+        elif self._paused:
             self._paused = False
             self._owner.writingResumed()
 
@@ -85,7 +105,7 @@ class PlainWriter:
 class EagerWriter:
     """Sends on the socket whenever the transport's buffer is empty."""
 
-    __slots__ = ("_held", "_owner", "_paused", "_socket", "_transport")
+    __slots__ = ("_held", "_owner", "_paused", "_resetting", "_socket", "_transport")
 
     def __init__(self, transport: Any, owner: WritingOwner) -> None:
         self._transport = transport
@@ -93,6 +113,7 @@ class EagerWriter:
         self._socket: socket.socket = transport.getHandle()
         self._held = 0  # at most this much is in the transport's buffer
         self._paused = False
+        self._resetting = False
         transport.registerProducer(self, False)
 
     def write(self, pieces: list[bytes]) -> None:
@@ -125,14 +146,27 @@ class EagerWriter:
             self._paused = True
             self._owner.writingPaused()
 
+    def handOver(self, owner: WritingOwner) -> bool:
+        """L{Writer.handOver}."""
+        self._owner = owner
+        return self._paused
+
     def stop(self) -> None:
         """L{Writer.stop}."""
         self._transport.unregisterProducer()
 
+    def reset(self) -> None:
+        """L{Writer.reset}."""
+        self._resetting = self._held > 0
+        if not self._held:
+            self._transport.abortConnection()
+
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
         self._held = 0
-        if self._paused:
+        if self._resetting:
+            self._transport.abortConnection()
+        elif self._paused:
             self._paused = False
             self._owner.writingResumed()
 

@@ -20,7 +20,7 @@ from twistproxy.errorpage import errorPage, statusPhrase
 from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
-from twistproxy.server.progress import ackedBytes, resetOnClose
+from twistproxy.server.progress import ackedBytes
 from twistproxy.sweep import NEVER
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
@@ -341,11 +341,11 @@ class ClientChannel(Protocol):
         self._closing = True
         if self._isLost:
             return
-        self._writer.stop()
         self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
-        if self._untilClose and not resetOnClose(self.transport):
-            self.transport.abortConnection()
+        if self._untilClose:
+            self._writer.reset()
         else:
+            self._writer.stop()
             self.transport.loseConnection()
 
     def splice(self, end: TunnelEnd) -> bytes:
@@ -356,7 +356,7 @@ class ClientChannel(Protocol):
         self._tunnel = end
         self._exchange = None
         self.deadline = NEVER
-        self._writer.stop()
+        end.writer = self._writer
         self._startReading()
         return self._reader.takeBuffered()
 

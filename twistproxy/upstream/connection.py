@@ -330,7 +330,7 @@ class UpstreamConnection(Protocol):
         self._user = None
         self._tunnel = end
         self.deadline = NEVER
-        self._writer.stop()
+        end.writer = self._writer
         return self._reader.takeBuffered()
 
     def abandon(self) -> None:
