@@ -146,6 +146,10 @@ class HostTests(GuardTestCase):
         ):
             self.assertRefused(BAD_REQUEST, checkHost, [host], 1, None, None)  # fmt: skip
 
+    def test_longHostsAreCheckedToo(self) -> None:
+        checkHost([b"a" * 100], 1, None, None)
+        self.assertRefused(BAD_REQUEST, checkHost, [b"a" * 100 + b" "], 1, None, None)
+
     def test_checkingAHostTakesLinearTime(self) -> None:
         self.assertRefused(BAD_REQUEST, checkHost, [b"%aa" * 20_000 + b"!a" * 10_000 + b" "], 1, None, None)
 

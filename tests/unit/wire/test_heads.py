@@ -72,7 +72,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_upgradeCountsOnlyWhenConnectionNamesIt(self) -> None:
         self.assertEqual(request(b"Upgrade: websocket\r\n").upgrade, ())
-        self.assertEqual(request(b"Upgrade: a, b\r\nUpgrade: c\r\nConnection: Upgrade\r\n").upgrade, [b"a, b", b"c"])
+        self.assertEqual(list(request(b"Upgrade: a, b\r\nUpgrade: c\r\nConnection: Upgrade\r\n").upgrade), [b"a, b", b"c"])
         self.assertEqual(request(b"Connection: upgrade\r\n").upgrade, ())
 
     def test_http10CannotUpgrade(self) -> None:
