@@ -1,0 +1,250 @@
+"""A page of the documentation, run as a reader would run it; see README.md beside this file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.docs.blocks import Block, Command, blocksOf, commandsOf
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 20.0
+"""Seconds until something that should have happened is taken for failed."""
+
+_PORT = re.compile(r"(?<![\w.])(?:808\d|900\d)(?!\w)")
+_PLACE = re.compile(r"(?<![\w.])/(run|srv|var/log|etc/twistproxy)(?=/)")
+_SERVES = re.compile(r"twistd? |python3 (?:-m http\.server|[\w/]+\.py)")
+_ENDS = re.compile(r"--(?:check|help|help-plugin|list-plugins|print-config|version)\b")
+_FRONT = re.compile(r"(?<![\w.])808\d(?!\w)")
+_ANY_PORT = re.compile(r"(?<=:)200[34](?!\d)")
+
+
+class Mismatch(AssertionError):
+    """A page says one thing, and another happened."""
+
+
+def freePort() -> int:
+    """One that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(directory: Path = ROOT) -> dict[str, str]:
+    """For what a page runs in C{directory}: our C{python3} and C{twist} come first, and no proxy stands between."""
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    path = f"{os.path.dirname(sys.executable)}:{kept['PATH']}"
+    ours = {"PATH": path, "COLUMNS": "120", "TERM": "dumb", "PYTHONUNBUFFERED": "1", "CURL_HOME": str(directory)}
+    return {**kept, **ours}
+
+
+class Server:
+    """A command that goes on running, in a terminal of its own."""
+
+    def __init__(self, command: str, directory: Path, fronts: frozenset[str]) -> None:
+        self.command = command
+        self.fronts = fronts
+        self.said = ""
+        ours, theirs = os.openpty()
+        self._process = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], cwd=directory, env=environment(directory), stdin=subprocess.DEVNULL,
+            stdout=theirs, stderr=theirs, start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self._reading = threading.Thread(target=self._read, args=(ours,), daemon=True)
+        self._reading.start()
+
+    def _read(self, terminal: int) -> None:
+        try:
+            while data := os.read(terminal, 65536):
+                self.said += data.decode(errors="replace").replace("\r\n", "\n")
+        except OSError:
+            pass  # the other side is closed
+        os.close(terminal)
+
+    @property
+    def hasEnded(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        if not self.hasEnded:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                raise Mismatch(f"{self.command!r} did not end:\n{self.said}") from None
+        self._reading.join(PATIENCE)
+
+
+class Session:
+    """A page being run.
+
+    @param ready: real ports by the page's, of servers that run already.
+    """
+
+    def __init__(self, page: Path, ready: Mapping[str, int]) -> None:
+        self.page = page
+        self.directory = Path(tempfile.mkdtemp(prefix="docs-"))
+        self.servers: list[Server] = []
+        for place in ("run", "srv", "var/log", "etc/twistproxy"):
+            (self.directory / place).mkdir(parents=True)
+        # As in a terminal, where curl does not show its progress when it prints the answer.
+        (self.directory / ".curlrc").write_text("silent\nshow-error\n")
+        source = page.read_text()
+        wanted = re.search(r"<!-- upstreams: ([\d ]+) -->", source)
+        given = wanted[1].split() if wanted else []
+        self.ports = {
+            port: str(ready[port]) if port in given else str(freePort()) for port in sorted(set(_PORT.findall(source)))
+        }
+
+    def run(self) -> None:
+        """All of it.
+
+        @raise Mismatch: when something else happened than the page says.
+        """
+        try:
+            for block in blocksOf(self.page):
+                try:
+                    self._block(block)
+                except Mismatch as error:
+                    raise Mismatch(f"{self.page.relative_to(ROOT)}:{block.line}: {error}") from None
+        finally:
+            for server in reversed(self.servers):
+                server.stop()
+            shutil.rmtree(self.directory)
+
+    def _block(self, block: Block) -> None:
+        if block.language == "python":
+            self._python(block)
+        elif block.language == "toml":
+            self._toml(block)
+        elif block.language == "console":
+            for command in commandsOf(block):
+                self._command(command)
+        elif block.language != "text":
+            raise Mismatch(f"a block of {block.language or 'no language'} is not tested; see tests/docs/README.md")
+
+    def translated(self, text: str) -> str:
+        """C{text} with real ports and places."""
+        text = _PORT.sub(lambda found: self.ports[found[0]], text)
+        return _PLACE.sub(lambda found: f"{self.directory}/{found[1]}", text)
+
+    def _save(self, block: Block) -> str:
+        assert block.name is not None
+        name = block.name
+        if name.startswith("examples/"):
+            if (ROOT / name).read_text() != block.text.partition("\n")[2]:
+                raise Mismatch(f"{name} has changed: show it as it is")
+            name = os.path.basename(name)
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.translated(block.text))
+        return name
+
+    def _python(self, block: Block) -> None:
+        if block.name:
+            self._save(block)
+        else:
+            self._run([sys.executable, "-c", self.translated(block.text)])
+
+    def _toml(self, block: Block) -> None:
+        if block.name:
+            name = self._save(block)
+        else:
+            name = "page.toml"
+            (self.directory / name).write_text(self.translated(block.text))
+        self._run(["twist", "revproxy", "--plugin-path", ".", "--config", name, "--check"])
+
+    def _run(self, command: Sequence[str]) -> str:
+        try:
+            done = subprocess.run(
+                command, cwd=self.directory, env=environment(self.directory), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=PATIENCE,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as expired:
+            said = expired.stdout.decode(errors="replace") if isinstance(expired.stdout, bytes) else expired.stdout
+            raise Mismatch(f"it does not end:\n{said}") from None
+        if done.returncode:
+            raise Mismatch(f"it ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def _command(self, command: Command) -> None:
+        text = self.translated(command.text)
+        expected = [self.translated(line) for line in command.output]
+        try:
+            if _SERVES.match(command.text) and not _ENDS.search(command.text):
+                self._serve(command.text, expected)
+            else:
+                # A command whose output is shown may fail: that is what is shown.
+                self._check(expected, self._run(["bash", "-c", f"{text}\ntrue" if expected else text]))
+        except Mismatch as error:
+            seen = "".join(f"\n--- {each.command}\n{each.said}" for each in self.servers)
+            raise Mismatch(f"line {command.line}: $ {text}\n{error}{seen}") from None
+
+    def _check(self, expected: Sequence[str], said: str) -> None:
+        if expected and not re.fullmatch(pattern(expected), said.rstrip("\n").replace("\r", "") + "\n"):
+            raise Mismatch("expected:\n" + "\n".join(expected) + "\nbut it was:\n" + said)
+
+    def _serve(self, text: str, expected: Sequence[str]) -> None:
+        fronts = frozenset(_FRONT.findall(text + self._files(text)))
+        if "revproxy" in text and not fronts:
+            fronts = frozenset({"8080"})
+            self.ports.setdefault("8080", str(freePort()))
+            # Where it listens by default is taken on many a machine.
+            text += " --listen tcp:8080"
+        for each in [each for each in self.servers if each.fronts & fronts]:
+            each.stop()
+            self.servers.remove(each)
+        before = self._listening()
+        server = Server(self.translated(text), self.directory, fronts)
+        self.servers.append(server)
+        deadline = time.monotonic() + PATIENCE
+        while not (self._hasSaid(server, expected) if expected else self._listening() - before):
+            if server.hasEnded or time.monotonic() > deadline:
+                server.stop()
+                raise Mismatch("expected:\n" + "\n".join(expected) + "\nbut it was:\n" + server.said)
+            time.sleep(0.02)
+
+    def _hasSaid(self, server: Server, expected: Sequence[str]) -> bool:
+        between = [line for each in expected for line in ("...", each)]
+        return re.fullmatch(pattern([*between, "..."]), server.said.rstrip("\n") + "\n") is not None
+
+    def _files(self, text: str) -> str:
+        """The files that a command names."""
+        names = re.findall(r"[\w./-]+\.(?:py|toml|tac)\b", text)
+        return "".join(self._original(name) for name in names)
+
+    def _original(self, name: str) -> str:
+        return "".join(block.text for block in blocksOf(self.page) if block.name and block.name.endswith(name))
+
+    def _listening(self) -> set[str]:
+        found = set()
+        for port in self.ports.values():
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                    found.add(port)
+        return found
+
+
+def pattern(expected: Sequence[str]) -> re.Pattern[str]:
+    """What C{expected} means, with its dots."""
+    parts = []
+    for line in expected:
+        if line == "...":
+            parts.append(r"(?:[^\n]*\n)*?")
+        else:
+            escaped = ".*".join(re.escape(_ANY_PORT.sub("\0", each)) for each in line.rstrip().split("..."))
+            parts.append(escaped.replace(re.escape("\0"), r"\d+").replace("\0", r"\d+") + r"[ ]*\n")
+    return re.compile("".join(parts))
