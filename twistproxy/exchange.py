@@ -219,9 +219,10 @@ class Exchange:
         assert attempt is not None
         limit = self._engine.settings.maxTries
         if error.kind.retryable and not sent and not self._isDirected and (not limit or self.attempts < limit):
-            self._engine.attemptFailed(self, attempt.upstream, error)
             self._tried += (attempt.upstream,)
             self.error = error
+            if self._group is not None and self._group.without(self._tried):
+                self._engine.attemptFailed(self, attempt.upstream, error)
             self._pick()
         else:
             self._fail(error)

@@ -47,6 +47,10 @@ class Writer(Protocol):
     def stop(self) -> None:
         """Let go of the transport, which keeps what is in its buffer: needed before it is closed."""
 
+    def reset(self) -> None:
+        """Reset the connection once the transport's buffer is empty. Its C{loseConnection} would send a FIN first,
+        whatever SO_LINGER says: a clean end."""
+
 
 @implementer(IPushProducer)
 class PlainWriter:

@@ -130,9 +130,10 @@ class Network:
         for peer in [*self._peers, *(each for upstream in self._upstreams for each in upstream.connections)]:
             if peer.reason is None:
                 peer.abort()
-        for port in [each.port for each in (*self._proxies, *self._upstreams)]:
-            await port.stopListening()
+        for upstream in self._upstreams:
+            await upstream.stop()
         for live in self._proxies:
+            await live.port.stopListening()
             await live.proxy.stopService()
         for each in self._spawned:
             await each

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IReactorTime, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -21,6 +21,14 @@ from tests.support.messages import Head, Message, fieldsOf, headOf
 
 LIMIT = 10.0
 """Seconds until something that has not happened never will."""
+
+
+async def settled(clock: IReactorTime, value: Callable[[], object], quiet: float = 0.25) -> None:
+    """Wait until a value has not changed for C{quiet} seconds."""
+    before = None
+    while (now := value()) != before:
+        before = now
+        await deferLater(clock, quiet)
 
 
 class Condition:
@@ -51,6 +59,36 @@ class Condition:
             finally:
                 if timer.active():
                     timer.cancel()
+
+
+@implementer(IPullProducer)
+class _Pouring:
+    """Sends when there is room.
+
+    @ivar poured: bytes given to the transport; all but the last piece were taken by the kernel.
+    @ivar done: whether that was all.
+    """
+
+    def __init__(self, peer: Peer, piece: bytes, count: int) -> None:
+        self._peer = peer
+        self._piece = piece
+        self._left = count
+        self.poured = 0
+        self.done = False
+        peer.transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """The last piece is gone."""
+        if self._left:
+            self._left -= 1
+            self.poured += len(self._piece)
+            self._peer.transport.write(self._piece)
+        else:
+            self.done = True
+            self._peer.transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """The connection is lost."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -109,6 +147,10 @@ class Peer(Protocol):
         for at in range(0, len(data), size):
             self.transport.write(data[at : at + size])
             await deferLater(self._clock, 0)
+
+    def pour(self, piece: bytes, count: int) -> _Pouring:
+        """Send C{piece} so many times, as fast as it is taken and no faster."""
+        return _Pouring(self, piece, count)
 
     def finish(self) -> None:
         """Half-close: send no more."""
@@ -245,6 +287,12 @@ class Upstream(Factory):
         else:
             self.url = f"{scheme}://{host}:{self.port.getHost().port}"
         return self
+
+    async def stop(self) -> None:
+        """Listen no more; connections stay."""
+        port, self.port = self.port, None
+        if port is not None:
+            await port.stopListening()
 
     def buildProtocol(self, addr: object) -> Peer:
         peer = Peer(self._clock)

@@ -22,15 +22,3 @@ def ackedBytes(transport: Any) -> int | None:
         return int(struct.unpack_from("=Q", information, _BYTES_ACKED)[0])
     except (AttributeError, OSError, struct.error):
         return None
-
-
-def resetOnClose(transport: Any) -> bool:
-    """Have the peer of a TCP transport see a reset when it is closed, after what is in our own buffer was handed over.
-
-    @return: whether that could be arranged.
-    """
-    try:
-        transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except (AttributeError, OSError):
-        return False
-    return True
