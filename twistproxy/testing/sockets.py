@@ -12,13 +12,14 @@ import struct
 from collections.abc import Callable
 from errno import ECONNRESET, ENOTCONN, EPIPE, EWOULDBLOCK
 from os import strerror
-from socket import SHUT_WR, SO_LINGER, SOL_SOCKET
+from socket import IPPROTO_TCP, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Any
 
 from twisted.internet.address import IPv6Address, UNIXAddress
 
 from twistproxy.testing.addresses import Address
 
+_TCP_INFO = 11  # Linux's; other systems have no such name
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -186,8 +187,10 @@ class MemorySocket:
         """Keep an option; only a linger of no time has an effect."""
         self._options[level, name] = value
 
-    def getsockopt(self, level: int, name: int) -> int | bytes:
-        """The value that was set, or 0."""
+    def getsockopt(self, level: int, name: int, size: int = 0) -> int | bytes:
+        """The value that was set, or 0; of C{TCP_INFO} what counts the acknowledged bytes, here all that were sent."""
+        if (level, name) == (IPPROTO_TCP, _TCP_INFO) and not self._isUNIX:
+            return struct.pack("=120xQ", self.sent)[:size]
         return self._options.get((level, name), 0)
 
     def setblocking(self, flag: bool) -> None:
