@@ -7,7 +7,7 @@ two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from attrs import Factory, define, evolve
 
@@ -50,24 +50,35 @@ def loadConfiguration(words: CommandLine, warn: Callable[[str], None]) -> Config
     @param warn: told of each plugin that cannot be used, before anything else can be wrong for it.
     @raise ConfigurationError: with a line for each mistake.
     """
-    file = ConfigurationFile(words.configFile) if words.configFile is not None else None
-    plugins = findAllPlugins([*words.pluginPath, *(file.pluginPath if file else [])])
+    file = _fileOf(words)
+    plugins = _findPlugins(words, file)
     for each in plugins.warnings:
         warn(each)
     return configure(words, plugins, file)
 
 
-def findAllPlugins(directories: Sequence[str]) -> PluginSet:
-    """The plugins of all drop-ins, those below C{directories} included.
+def findPluginsFor(words: CommandLine) -> PluginSet:
+    """The plugins that a configuration of C{words} may use.
 
-    @raise ConfigurationError: with a line for each that is no directory.
+    @raise ConfigurationError: when the file cannot be read, or a directory of plugins is none.
     """
+    return _findPlugins(words, _fileOf(words))
+
+
+def _fileOf(words: CommandLine) -> ConfigurationFile | None:
+    return ConfigurationFile(words.configFile) if words.configFile is not None else None
+
+
+def _findPlugins(words: CommandLine, file: ConfigurationFile | None) -> PluginSet:
+    places = [("--plugin-path", each) for each in words.pluginPath]
+    if file is not None:
+        places += [(f"{file.path}: plugin-path", each) for each in file.pluginPath]
     problems: list[str] = []
-    for each in directories:
+    for place, directory in places:
         try:
-            addPluginPath(each)
+            addPluginPath(directory)
         except ConfigurationError as error:
-            problems += [f"--plugin-path: {problem}" for problem in error.problems]
+            problems += [f"{place}: {each}" for each in error.problems]
     if problems:
         raise ConfigurationError(*problems)
     return findPlugins()

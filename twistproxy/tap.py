@@ -10,7 +10,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from twistproxy._version import __version__
-from twistproxy.commandline import CommandLine, findAllPlugins, loadConfiguration
+from twistproxy.commandline import CommandLine, findPluginsFor, loadConfiguration
 from twistproxy.config import Configuration, buildPlugins
 from twistproxy.configtext import configurationText
 from twistproxy.errors import ConfigurationError
@@ -149,7 +149,7 @@ class Options(usage.Options):
             raise SystemExit(0)
 
     def _printPlugins(self) -> NoReturn:
-        plugins = findAllPlugins(self.words.pluginPath)
+        plugins = findPluginsFor(self.words)
         for each in plugins.warnings:
             _warn(each)
         texts = [helpPlugin(plugins, tag) for tag in self._helpTags]

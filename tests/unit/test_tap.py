@@ -22,6 +22,7 @@ class OptionsTests(SynchronousTestCase):
         self.out, self.err = io.StringIO(), io.StringIO()
         self.patch(sys, "stdout", self.out)
         self.patch(sys, "stderr", self.err)
+        self.patch(sys, "path", sys.path[:])
 
     def parse(self, *arguments: str) -> Options:
         options = Options()
@@ -57,7 +58,6 @@ class OptionsTests(SynchronousTestCase):
         )  # fmt: skip
         self.assertEqual((len(made.routes[0].middleware), len(made.errorHandlers), len(made.pools[0].health)), (1, 1, 1))
         self.assertEqual((made.settings.maxTries, made.errorLog, len(made.accessLogs)), (2, f"{path}/error.log", 1))
-        sys.path.remove(str(path))
 
     def test_mistakesGoToStandardErrorOneALine(self) -> None:
         self.assertEqual(self.exits("-u", "127.0.0.1:9000", "--set", "x"), 1)
@@ -119,3 +119,15 @@ class OptionsTests(SynchronousTestCase):
         for name in ("upstream", "listen", "check", "demo", "set", "help-plugin"):
             self.assertIn(f"--{name}", usage)
         self.assertNotIn("None", usage)
+
+    def test_pluginPathOfAFile(self) -> None:
+        root = temporaryDirectory(self)
+        path = root / "proxy.toml"
+        path.write_text("plugin-path = 'plugins'\npools.a.upstreams = 'http://a'\n")
+        for arguments in (["-c", str(path)], ["-c", str(path), "--list-plugins"]):
+            self.assertEqual(self.exits(*arguments), 1)
+        line = f"{path}: plugin-path: {root}/plugins is not a directory\n"
+        self.assertEqual(self.err.getvalue(), 2 * line)
+        (root / "plugins").mkdir()
+        self.assertEqual(self.exits("-c", str(path), "--list-plugins"), 0)
+        self.assertIn(str(root / "plugins"), sys.path)

@@ -9,7 +9,12 @@ from twistproxy.configuring.reading import Reader
 from twistproxy.settings import SettingDescription, describeSettings, parseSetting
 from twistproxy.suggest import didYouMean
 
-ROUTE_SETTINGS: Final = frozenset({"hookTimeout", "lenientUpgrade", "maxTries", "tunnelIdleTimeout"})
+ROUTE_SETTINGS: Final = frozenset(
+    {
+        "expectContinueTimeout", "hookTimeout", "lenientUpgrade", "maxInformational", "maxReplayBytes", "maxTries",
+        "tunnelIdleTimeout", "upstreamHeadTimeout", "upstreamTimeout",
+    }
+)  # fmt: skip
 """The attributes of L{Settings} that a route may have its own value of; the others hold for the whole proxy."""
 
 
