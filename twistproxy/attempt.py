@@ -14,6 +14,7 @@ from twistproxy.errors import UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
 from twistproxy.outgoing import requestHead
+from twistproxy.settings import Settings
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.pool import Ticket
 from twistproxy.wire.guard import CHUNKED, single
@@ -92,14 +93,19 @@ class UpstreamAttempt:
         self,
         engine: Engine,
         owner: AttemptOwner,
+        settings: Settings,
         head: RequestHead,
         outbound: OutboundRequest,
         upstream: Upstream,
         report: Callable[[Upstream, Outcome], None] | None,
     ) -> None:
-        """@param report: tells the balancer that picked; None when a director chose."""
+        """
+        @param settings: those of the route.
+        @param report: tells the balancer that picked; None when a director chose.
+        """
         self._engine = engine
         self._owner = owner
+        self._settings = settings
         self._head = head
         self._outbound = outbound
         self.upstream = upstream
@@ -164,7 +170,7 @@ class UpstreamAttempt:
             keepTrailers=head.mentionsTe and keepsTrailers(head.items),
             announced=b", ".join(single(head.items, b"trailer")) if chunked else b"",
         )
-        connection.begin(self, block, outbound.method == b"HEAD", chunked)
+        connection.begin(self, block, outbound.method == b"HEAD", chunked, self._settings)
         self._sent = True
         if body is EMPTY:
             connection.sendEnd([])
@@ -186,7 +192,7 @@ class UpstreamAttempt:
         """A piece of the request's body is to be sent."""
         self.bytesIn += len(data)
         if self._replay is not None:
-            if self.bytesIn > self._engine.settings.maxReplayBytes:
+            if self.bytesIn > self._settings.maxReplayBytes:
                 self._replay = None
             else:
                 self._replay.append(data)
@@ -217,7 +223,7 @@ class UpstreamAttempt:
     def informationReceived(self, head: ResponseHead) -> None:
         """A 1xx; there is a limit to them."""
         self._informational += 1
-        if self._informational > self._engine.settings.maxInformational:
+        if self._informational > self._settings.maxInformational:
             self._fail(ProxyError(UPSTREAM_PROTOCOL, "too many 1xx answers"))
         else:
             self._owner.informationReceived(head)

@@ -194,7 +194,7 @@ class Engine:
 
     def offerContinue(self, client: ClientStream, exchange: Exchange) -> None:
         """The client waits for a 100: it gets ours when the upstream's does not come."""
-        _Continue(self.sweeper, client, exchange, self.settings.expectContinueTimeout)
+        _Continue(self.sweeper, client, exchange, exchange.settings.expectContinueTimeout)
 
     def attemptFailed(self, exchange: Exchange, upstream: Upstream, error: ProxyError) -> None:
         """An upstream could not be asked, and another will be."""

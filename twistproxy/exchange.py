@@ -55,6 +55,7 @@ class Exchange:
     @ivar outbound: the request that is sent on.
     @ivar route: what the configuration says about it; None before it was found.
     @ivar upstream: who was asked last.
+    @ivar settings: those of the route, once it is found.
     @ivar response: the answer as plugins see it; None where none sees it.
     @ivar tunnel: what the connections became after a 101.
     @ivar error: what it failed with, once it did.
@@ -90,7 +91,7 @@ class Exchange:
         self._engine = engine
         self._client = client
         self._head = head
-        settings = engine.settings
+        self.settings = settings = engine.settings
         items, address = outboundItems(
             head.items, head.connection, identity, settings.trustedProxies, engine.via, settings.forwarded
         )
@@ -131,6 +132,8 @@ class Exchange:
             self._fail(ProxyError(NO_ROUTE))
             return
         self._group = route.group
+        if route.settings is not None:
+            self.settings = route.settings
         if route.middleware:
             self._surround(0).addCallbacks(self._answer, self._middlewareFailed).addErrback(self._crashed)
         elif route.directors:
@@ -205,7 +208,7 @@ class Exchange:
         assert route is not None
         self.attempts += 1
         self.upstream = upstream
-        self._attempt = attempt = UpstreamAttempt(self._engine, self, self._head, self.outbound, upstream, report)
+        self._attempt = attempt = UpstreamAttempt(self._engine, self, self.settings, self._head, self.outbound, upstream, report)
         attempt.begin(self._upgrade, route.touchesRequests)
         head = self._head
         if head.expectsContinue and not self._finished:
@@ -217,7 +220,7 @@ class Exchange:
         """It came to nothing: ask another upstream if nothing was sent to this one, else that was it."""
         attempt, self._attempt = self._attempt, None
         assert attempt is not None
-        limit = self._engine.settings.maxTries
+        limit = self.settings.maxTries
         if error.kind.retryable and not sent and not self._isDirected and (not limit or self.attempts < limit):
             self._tried += (attempt.upstream,)
             self.error = error
@@ -390,7 +393,7 @@ class Exchange:
     def _upgradeAnswered(self, head: ResponseHead) -> None:
         """The upstream switches protocols: if that was asked for, so do we, after the modifiers."""
         try:
-            protocol = checkUpgradeAnswer(self._upgrade, head, self._engine.settings.lenientUpgrade)
+            protocol = checkUpgradeAnswer(self._upgrade, head, self.settings.lenientUpgrade)
         except ProxyError as error:
             self._fail(error)
             return
@@ -413,9 +416,8 @@ class Exchange:
         self.code = 101
         client.sendHead(101, response.phrase or b"Switching Protocols", items, 0)
         client.flush()
-        settings = self._engine.settings
         self.tunnel = tunnel = Tunnel(
-            client.transport, connection.transport, self._engine.sweeper, settings.tunnelIdleTimeout, self._tunnelEnded
+            client.transport, connection.transport, self._engine.sweeper, self.settings.tunnelIdleTimeout, self._tunnelEnded
         )
         fromUpstream = connection.startTunnel(tunnel.upstream)
         tunnel.start(client.splice(tunnel.client), fromUpstream)
@@ -441,7 +443,7 @@ class Exchange:
     ) -> None:
         """Run a chain of plugins, which a client that leaves cancels."""
         engine = self._engine
-        self._chain = chain = Chain(plugins, ask, answered, failed, done, engine.reactor, engine.settings.hookTimeout)
+        self._chain = chain = Chain(plugins, ask, answered, failed, done, engine.reactor, self.settings.hookTimeout)
         chain.run()
 
     def _hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:

@@ -263,14 +263,16 @@ class UpstreamConnection(Protocol):
 
     # From the user.
 
-    def begin(self, user: ConnectionUser, head: bytes, toHead: bool, chunked: bool) -> None:
+    def begin(self, user: ConnectionUser, head: bytes, toHead: bool, chunked: bool, settings: Settings) -> None:
         """Start an exchange. Nothing is written before C{flush}, so that head and first body bytes leave together.
 
         @param head: the request's, complete.
         @param toHead: whether its method is HEAD.
         @param chunked: whether its body is sent in the chunked coding.
+        @param settings: whose timeouts hold for it.
         """
         self._user = user
+        self._settings = settings
         self._chunked = chunked
         self._requestSent = self._answered = self._closing = False
         self._reader.expectResponse(toHead)
