@@ -261,6 +261,8 @@ class MistakeTests(FileCase):
                 pool = 8
                 [[routes]]
                 match = { path = "/a*", method = "a b" }
+                [[routes]]
+                match = { path = "/a?b", host = "é..é", header = { X = 3 } }
                 """
             ),
             [
@@ -276,6 +278,9 @@ class MistakeTests(FileCase):
                 'routes[0].match.header: is a table such as { X-Canary = "yes" }',
                 "routes[1].match.path: '/a*': a path is a prefix and needs no *; path-regex takes patterns",
                 "routes[1].match.method: 'a b' is not a method",
+                "routes[2].match.host: 'é..é' is not a host name",
+                "routes[2].match.path: '/a?b' has more than a path",
+                "routes[2].match.header.X: is text, true for any value or false for none",
                 "routes[0]: there is no pool 'default'",
             ],
         )

@@ -140,6 +140,14 @@ class OptionsTests(PluginCase):
             ("sample: the type 'Upstream' of 'thing' cannot be read: it is not known at run time",),
         )
 
+    def test_annotationThatIsBroken(self) -> None:
+        (problem,) = self.problems("Broken")
+        self.assertEqual(problem, "sample: the type '1 / 0' of 'thing' cannot be read: ZeroDivisionError: division by zero")
+
+    def test_noSignature(self) -> None:
+        made = Plugin("sample", "builtins.iter", IDirector)
+        self.assertEqual(made.check([], {}), ["sample: <built-in function iter> has no signature to take options from"])
+
     def test_inheritedConstructor(self) -> None:
         self.assertEqual(self.problems("Inherited", port="x"), ("sample: port: 'x' is not a whole number",))
 

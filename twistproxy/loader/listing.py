@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc, getdoc
-from typing import Any
+from textwrap import fill
+from typing import Any, Final
 
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.finder import PluginSet
 from twistproxy.loader.options import Option
 from twistproxy.suggest import didYouMean
+
+_WIDTH: Final = 100
+_FIELD: Final = re.compile(r"^@(\w+) ?(\w*):", re.MULTILINE)
+_MARKUP: Final = re.compile(r"[A-Z]\{([^{}]*)\}")
 
 
 def listPlugins(plugins: PluginSet) -> str:
@@ -37,11 +43,33 @@ def helpPlugin(plugins: PluginSet, tag: str) -> str:
     if describe is None:
         return "\n\n".join([*parts, cleandoc(getdoc(plugin) or "")]).rstrip() + "\n"
     load = getattr(plugin, "load", None)
-    if load is not None and (documentation := getdoc(load())):
-        parts.append(documentation)
+    text, meanings = _documentation(load()) if load is not None else ("", {})
+    if text:
+        parts.append(text)
     options: Sequence[Option] = describe()
-    parts.append("Options:\n" + _table([_row(each) for each in options]) if options else "It has no options.")
+    parts.append("Options:\n" + "".join(_described(options, meanings)) if options else "It has no options.")
     return "\n\n".join(parts).rstrip() + "\n"
+
+
+def _documentation(maker: Any) -> tuple[str, Mapping[str, str]]:
+    """What the docstring of a class or function says, and what it, or the constructor's, says of each C{@param}."""
+    text = ""
+    meanings: dict[str, str] = {}
+    for docstring in (getattr(getattr(maker, "__init__", None), "__doc__", None), getdoc(maker)):
+        text, *fields = _FIELD.split(_MARKUP.sub(r"\1", cleandoc(docstring or "")))
+        for kind, name, meaning in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
+            if kind == "param":
+                meanings[name] = " ".join(meaning.split())
+    return text.rstrip(), meanings
+
+
+def _described(options: Sequence[Option], meanings: Mapping[str, str]) -> Iterator[str]:
+    """The table of options, each with its meaning below it."""
+    rows = _table([_row(each) for each in options]).splitlines(keepends=True)
+    for option, row in zip(options, rows, strict=True):
+        yield row
+        if meaning := meanings.get(option.parameter):
+            yield fill(meaning, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6) + "\n"
 
 
 def _kinds(plugin: IPluginFactory) -> str:

@@ -2,7 +2,7 @@
 
 Understood are str, int, float, bool, bytes, L{Duration}, L{Size}, Enum classes, Literal, list, tuple and dict
 of those, unions, C{re.Pattern}, C{pathlib.Path} and L{Secret}. A parameter without annotation gets its value
-as it was written.
+as it was written. In text, commas part the values of a list or dict, but for those after a backslash.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from twistproxy.units import parseDuration, parseSize
 
 _YES: Final = frozenset({"yes", "true", "on", "1"})
 _NO: Final = frozenset({"no", "false", "off", "0"})
+_COMMA: Final = re.compile(r"(?<!\\),")
 
 
 def convert(annotation: Any, value: Any, directory: str = "") -> Any:
@@ -100,7 +101,7 @@ def _convertUnion(arguments: Sequence[Any], value: Any, directory: str) -> Any:
 
 def _convertSequence(kind: Any, arguments: Sequence[Any], value: Any, directory: str) -> Any:
     if isinstance(value, str):
-        value = [each.strip() for each in value.split(",") if each.strip()]
+        value = _split(value)
     elif not isinstance(value, (list, tuple)):
         value = [value]
     inner = arguments[0] if arguments else Any
@@ -114,15 +115,32 @@ def _convertSequence(kind: Any, arguments: Sequence[Any], value: Any, directory:
 
 def _convertMapping(arguments: Sequence[Any], value: Any, directory: str) -> dict[Any, Any]:
     if isinstance(value, str):
-        pairs = [each.partition("=") for each in value.split(",") if each.strip()]
-        wrong = [name for name, mark, _ in pairs if not mark]
-        if wrong:
-            raise ValueError(f"{wrong[0]!r} is not NAME=VALUE")
-        value = {name.strip(): content.strip() for name, _, content in pairs}
+        value = _pairs(value)
     if not isinstance(value, Mapping):
         raise ValueError(f"{_shown(value)} is not a table")
     keys, values = arguments or (str, Any)
     return {convert(keys, name, directory): convert(values, each, directory) for name, each in value.items()}
+
+
+def _split(text: str) -> list[str]:
+    """What stands between commas; a backslash takes a comma as it is."""
+    pieces = (each.replace("\\,", ",").strip() for each in _COMMA.split(text))
+    return [each for each in pieces if each]
+
+
+def _pairs(text: str) -> dict[str, Any]:
+    """C{NAME=VALUE, ...}; the values of a name that is given more than once are a list."""
+    table: dict[str, Any] = {}
+    for piece in _split(text):
+        name, mark, content = (each.strip() for each in piece.partition("="))
+        if not mark:
+            raise ValueError(f"{name!r} is not NAME=VALUE")
+        if name in table:
+            before = table[name]
+            table[name] = [*before, content] if isinstance(before, list) else [before, content]
+        else:
+            table[name] = content
+    return table
 
 
 def _choose(choices: Mapping[str, Any], value: Any) -> Any:

@@ -130,6 +130,11 @@ class Both:
         """Keeps nothing."""
 
 
+class Broken:
+    def __init__(self, thing: 1 / 0) -> None:  # type: ignore[valid-type]
+        """Its annotation is no expression that works either."""
+
+
 class Inherited(Picky):
     """Its constructor is another class's."""
 

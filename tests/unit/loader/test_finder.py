@@ -137,6 +137,24 @@ class DirectoryTests(SynchronousTestCase):
         self.assertIn("twistproxy's own is used", found.warnings[0])
         self.assertTrue(found.provides("round-robin", IBalancer))
 
+    def test_factoriesThatCannotBeUsed(self) -> None:
+        self.directory(
+            dropinodd="""
+            from twisted.plugin import IPlugin
+            from zope.interface import implementer
+            from twistproxy.interfaces import IPluginFactory
+            @implementer(IPlugin, IPluginFactory)
+            class Odd:
+                def __init__(self, tag): self.tag = tag
+            one, two = Odd("a.b"), Odd("bare")
+            """
+        )
+        name = "twisted.plugins.findertest_dropinodd.Odd"
+        self.assertEqual(
+            sorted(findPlugins().warnings),
+            [f"the plugin 'bare' ({name}) lacks build or provides", f"the plugin {name} has no usable tag: 'a.b'"],
+        )
+
     def test_classOfADirectory(self) -> None:
         self.directory(six=MODULE)
         made = PluginSet({}).find("findertestsix.Tenant", IDirector)

@@ -81,6 +81,14 @@ class ConvertTests(SynchronousTestCase):
         self.check(dict, ("a=1", {"a": "1"}))
         self.refuse(dict[str, int], ("a", "'a' is not NAME=VALUE"), ("a=x", "'x' is not a whole number"), (3, "3 is not a table"))
 
+    def test_aNameThatIsGivenTwiceHasAList(self) -> None:
+        self.check(dict[str, str | list[str]], ("a=1,b=2,a=3,a=4", {"a": ["1", "3", "4"], "b": "2"}))
+        self.refuse(dict[str, int], ("a=1,a=2", "a list is not a whole number"))
+
+    def test_aBackslashTakesACommaAsItIs(self) -> None:
+        self.check(list[str], (r"a\,b,c\.d", ["a,b", r"c\.d"]))
+        self.check(dict[str, str], (r"a=no\, yes,b==", {"a": "no, yes", "b": "="}))
+
     def test_unionsTryEachInOrder(self) -> None:
         self.check(int | None, ("none", None), (None, None), ("4", 4))
         self.check(int | str, ("4", 4), ("x", "x"))
