@@ -204,9 +204,7 @@ class Router(Generic[T]):
         if not hosts:
             return [self._any]
         return [
-            self._wild.setdefault(host[2:], _Node())
-            if host.startswith("*.")
-            else self._exact.setdefault(host, _Node())
+            self._wild.setdefault(host[2:], _Node()) if host.startswith("*.") else self._exact.setdefault(host, _Node())
             for host in dict.fromkeys(hosts)
         ]
 
