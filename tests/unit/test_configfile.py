@@ -345,3 +345,16 @@ class ExampleTests(SynchronousTestCase):
         path.write_text('[pools."a \\"b\\" \\u0007"]\nupstreams = ["http://a"]')
         made = configure(CommandLine(), somePlugins(), ConfigurationFile(str(path)))
         self.assertEqual(list(tomllib.loads(configurationText(made))["pools"]), ['a "b" \x07'])
+
+
+class RouteSettingsTests(FileCase):
+    def test_thoseOfAnExchange(self) -> None:
+        """The engine reads these of the route (L{twistproxy.exchange.Exchange.settings}), all others of the proxy."""
+        from twistproxy.configuring.settings import ROUTE_SETTINGS
+        from twistproxy.settings import describeSettings
+
+        known = {each.attribute: each for each in describeSettings()}
+        self.assertLessEqual(ROUTE_SETTINGS, set(known))
+        shown = "\n".join(f"{known[each].name} = '{known[each].default}'" for each in ROUTE_SETTINGS)
+        made = self.read(f"pools.a.upstreams = 'http://a'\n[[routes]]\n[routes.settings]\n{shown}")
+        self.assertEqual(set(made.routes[0].settings), set(ROUTE_SETTINGS))

@@ -11,10 +11,17 @@ from twistproxy.suggest import didYouMean
 
 ROUTE_SETTINGS: Final = frozenset(
     {
-        "expectContinueTimeout", "hookTimeout", "lenientUpgrade", "maxInformational", "maxReplayBytes", "maxTries",
-        "tunnelIdleTimeout", "upstreamHeadTimeout", "upstreamTimeout",
+        "expectContinueTimeout",
+        "hookTimeout",
+        "lenientUpgrade",
+        "maxInformational",
+        "maxReplayBytes",
+        "maxTries",
+        "tunnelIdleTimeout",
+        "upstreamHeadTimeout",
+        "upstreamTimeout",
     }
-)  # fmt: skip
+)
 """The attributes of L{Settings} that a route may have its own value of; the others hold for the whole proxy."""
 
 
