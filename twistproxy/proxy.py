@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocolFactory, IProtocolNegotiationFactory
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -23,7 +23,7 @@ from twistproxy.upstream.group import UpstreamGroup
 _log = Logger()
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class ProxyFactory:
     """Makes a channel for each client's connection; the clock of the deadlines runs while it is in use.
 
@@ -49,6 +49,10 @@ class ProxyFactory:
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A channel."""
         return ClientChannel(self.engine)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What a TLS client may choose by ALPN: without it Twisted 26.10 refuses every client that offers anything."""
+        return [b"http/1.1"]
 
 
 class ReverseProxy(Service, ProxyFactory):
