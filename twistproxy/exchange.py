@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -29,6 +29,7 @@ from twistproxy.errors import (
     NO_ROUTE,
     NO_UPSTREAM,
     RESPONSE_TOO_LARGE,
+    UPSTREAM_TIMEOUT,
     ErrorKind,
     Fault,
     ProxyError,
@@ -78,6 +79,7 @@ class Exchange:
     _isDirected = False  # a director chose the upstream: there is no other to ask
     _tried: tuple[Upstream, ...] = ()
     _chain: Chain | None = None  # of plugins, the one that was asked last
+    _surrounding: Deferred[Any] | None = None  # fires when all middleware is through
     _proceeding: Deferred[Response] | None = None  # what middleware waits for
     _download: Body | None = None  # the response's body, when a plugin may want it
     _responseLength = 0
@@ -135,7 +137,8 @@ class Exchange:
         if route.settings is not None:
             self.settings = route.settings
         if route.middleware:
-            self._surround(0).addCallbacks(self._answer, self._middlewareFailed).addErrback(self._crashed)
+            self._surrounding = self._surround(0)
+            self._surrounding.addCallbacks(self._answer, self._middlewareFailed).addErrback(self._crashed)
         elif route.directors:
             self._direct()
         else:
@@ -144,13 +147,20 @@ class Exchange:
     def _surround(self, index: int) -> Deferred[Response]:
         """Run the middleware from the one numbered C{index} on, and the rest of the exchange inside."""
         assert self.route is not None
+        if self._finished:
+            return fail(self.error or ProxyError(INTERNAL, "proceed was called after the exchange was over"))
         if index == len(self.route.middleware):
-            self._proceeding = Deferred()
+            self._proceeding = Deferred(self._proceedingCancelled)
             self._direct()
             return self._proceeding
         from twistproxy.onion import around  # only where there is middleware
 
         return around(self.route.middleware[index], self.inbound, lambda: self._surround(index + 1))
+
+    def _proceedingCancelled(self, proceeding: Deferred[Response]) -> None:
+        """The middleware lost its patience."""
+        self._stopChain()
+        self._endAttempt(UPSTREAM_TIMEOUT.reason)
 
     def _direct(self) -> None:
         """Ask the directors, then the balancer."""
@@ -441,10 +451,16 @@ class Exchange:
         failed: Callable[[Any, Failure], bool],
         done: Callable[[], None],
     ) -> None:
-        """Run a chain of plugins, which a client that leaves cancels."""
+        """Run a chain of plugins, which a client that leaves cancels, and so does the next chain."""
+        self._stopChain()
         engine = self._engine
         self._chain = chain = Chain(plugins, ask, answered, failed, done, engine.reactor, self.settings.hookTimeout)
         chain.run()
+
+    def _stopChain(self) -> None:
+        chain, self._chain = self._chain, None
+        if chain is not None:
+            chain.cancel()
 
     def _hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
         """A plugin raised, returned nonsense or took too long.
@@ -508,6 +524,8 @@ class Exchange:
         self.error = error
         if self._download is not None and self._download is not EMPTY:
             self._download.failed(error)
+            if self._finished:
+                return  # the plugin that was reading it has answered
         if self._committed:
             self._finish(error)
             self._client.truncate()
@@ -559,17 +577,12 @@ class Exchange:
         if self._finished:
             return
         error = ProxyError(CLIENT_CLOSED, detail)
-        if not self.inbound.body.ended:
-            self.inbound.body.failed(error)
-        self.error = error
         self._endAttempt(error.kind.reason)
         self._finish(error)
-        chain, self._chain = self._chain, None
-        if chain is not None:
-            chain.cancel()
-        proceeding = self._proceeding
-        if proceeding is not None and not proceeding.called:
-            proceeding.errback(error)
+        if not self.inbound.body.ended:
+            self.inbound.body.failed(error)
+        if self._download is not None and self._download is not EMPTY:
+            self._download.failed(error)
 
     def _finish(self, error: ProxyError | None) -> None:
         """It is over; the log gets what there is to tell."""
@@ -578,7 +591,19 @@ class Exchange:
             self.error = error
             if error is not None and error.kind.fault is Fault.CLIENT and self.code == 0:
                 self.code = error.kind.status
+            if self._chain is not None or self._surrounding is not None:
+                self._releasePlugins(error)
             self._engine.exchangeFinished(self)
+
+    def _releasePlugins(self, error: ProxyError | None) -> None:
+        """Nobody waits for any plugin any more: those that still wait for something learn it."""
+        self._stopChain()
+        proceeding, surrounding = self._proceeding, self._surrounding
+        if proceeding is not None and not proceeding.called:
+            proceeding.errback(error or ProxyError(INTERNAL, "the exchange is over"))
+            proceeding.addErrback(lambda _: None)  # if nobody listens
+        if surrounding is not None:
+            surrounding.cancel()
 
 
 class ToClient:

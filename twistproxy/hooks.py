@@ -45,10 +45,17 @@ def whenSettled(
     """
     waiting = asDeferred(result)
     waiting.addTimeout(limit, clock)
-    outer: Deferred[Any] = Deferred(lambda _: waiting.cancel())
+    isWanted = True
+
+    def cancel(_: Deferred[Any]) -> None:
+        nonlocal isWanted
+        isWanted = False
+        waiting.cancel()
+
+    outer: Deferred[Any] = Deferred(cancel)
 
     def deliver(value: Any) -> None:
-        if not outer.called:
+        if isWanted:
             outer.callback(None)
             if isinstance(value, Failure):
                 failed(value)

@@ -111,6 +111,7 @@ class ClientChannel(Protocol):
         else:
             self._leave("it closed the connection")
             self._writer.stop()
+            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
