@@ -93,7 +93,7 @@ class LocationTests(SynchronousTestCase):
         ):
             found = parseLocation(url)
             again = parseLocation(found.key)
-            self.assertEqual((again.key, again.authority, again.socketPath), (found.key, found.authority, found.socketPath))  # fmt: skip
+            self.assertEqual((again.key, again.authority, again.socketPath), (found.key, found.authority, found.socketPath))
 
     def test_mistakesAreRefused(self) -> None:
         for url in (
@@ -134,7 +134,7 @@ class LocationTests(SynchronousTestCase):
             " http://a",
         ):
             error = self.assertRaises(ValueError, parseLocation, url)
-            self.assertIn(" ", str(error))  # fmt: skip
+            self.assertIn(" ", str(error))
 
     def test_passwordsAreNotShown(self) -> None:
         for url in ("http://user:secret@a", "ftp://user:secret@a"):
