@@ -139,22 +139,27 @@ class ChunkedDecoder:
             if found is None:
                 self._checkSizeLineStart(data[at:])
                 break
-            self._sizeLine(int(found[1], 16), found.end() - at)
-            at = found.end()
+            size, start = int(found[1], 16), found.end()
+            if start - at > _PLAIN_LINE:
+                self._checkExtension(size, start - at)
+            at = start
+            if not size:
+                self._inTrailers = True
+            elif data.startswith(b"\r\n", start + size):  # the whole chunk is here
+                at += size
+                pieces.append(data[start:at])
+                at += 2
+            else:
+                self._left = size
+                self._inChunk = True
         return at
 
-    def _sizeLine(self, size: int, length: int) -> None:
-        if length > _PLAIN_LINE:
-            if length > MAX_LINE + 2:
-                raise ChunkError("a chunk's size line is too long")
-            self._overhead = max(0, self._overhead + length - _PLAIN_LINE - 2 * size)
-            if self._overhead > MAX_OVERHEAD:
-                raise ChunkError("more chunk extensions than content")
-        self._left = size
-        if size:
-            self._inChunk = True
-        else:
-            self._inTrailers = True
+    def _checkExtension(self, size: int, length: int) -> None:
+        if length > MAX_LINE + 2:
+            raise ChunkError("a chunk's size line is too long")
+        self._overhead = max(0, self._overhead + length - _PLAIN_LINE - 2 * size)
+        if self._overhead > MAX_OVERHEAD:
+            raise ChunkError("more chunk extensions than content")
 
     def _checkSizeLineStart(self, start: bytes) -> None:
         """Refuse what can no longer become a good line now, not when the peer runs into a timeout."""

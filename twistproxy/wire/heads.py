@@ -120,6 +120,9 @@ _NONE: Final[Sequence[bytes]] = ()
 
 
 def _refuseBareLineEnds(head: bytes | bytearray, start: int, end: int) -> None:
+    pairs = head.count(b"\r\n", start, end)
+    if head.count(b"\n", start, end) == pairs == head.count(b"\r", start, end):
+        return
     if _BARE_LF.search(head, start, end):
         raise bad("a line ends in a bare LF")
     if _BARE_CR.search(head, start, end):
