@@ -37,11 +37,15 @@ class Plugin:
     @ivar provides: the interfaces of the object.
     @ivar summary: one line for C{--list-plugins}; empty: the first of the class's docstring, in
         C{--help-plugin}.
+    @ivar example: a plugin string that works, such as C{tenant:header=X-Team}, for C{--help-plugin} and for
+        L{twistproxy.testing.checkPlugin}; empty: the tag alone.
     """
 
-    def __init__(self, tag: str, className: str, *provides: type[Interface], summary: str = "") -> None:
+    def __init__(self, tag: str, className: str, *provides: type[Interface], summary: str = "", example: str = "") -> None:
         """
-        @raise ValueError: when the tag could not be written in a plugin string, or names no interface.
+        @param example: it may name the pools C{a} and C{b}, which C{checkPlugin} has, besides C{default}.
+        @raise ValueError: when the tag could not be written in a plugin string, or names no interface, or the example
+            is one of another tag.
         """
         if not tag or not tag.isprintable() or any(each in " .:=,\\" for each in tag):
             raise ValueError(f"{tag!r} is not a tag: it has no space, dot, colon, comma, = or backslash")
@@ -49,10 +53,13 @@ class Plugin:
             raise ValueError(f"{className!r} is not module.Class")
         if not provides:
             raise ValueError(f"the plugin {tag!r} names no interface")
+        if example and example.partition(":")[0] != tag:
+            raise ValueError(f"{example!r} is no example of {tag!r}: it has to begin with it")
         self.tag = tag
         self.className = className
         self.provides: Sequence[type[Interface]] = provides
         self.summary = summary
+        self.example = example
 
     def load(self) -> Callable[..., Any]:
         """The class, imported.

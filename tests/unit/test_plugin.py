@@ -55,6 +55,7 @@ class PluginTests(PluginCase):
             self.assertRaises(ValueError, Plugin, tag, "no.where", IDirector)
         self.assertRaises(ValueError, Plugin, "sample", "nowhere", IDirector)
         self.assertRaises(ValueError, Plugin, "sample", "no.where")
+        self.assertRaises(ValueError, Plugin, "sample", "no.where", IDirector, example="other:a=b")
 
 
 class OptionsTests(PluginCase):

@@ -48,6 +48,9 @@ def helpPlugin(plugins: PluginSet, tag: str) -> str:
         parts.append(text)
     options: Sequence[Option] = describe()
     parts.append("Options:\n" + "".join(_described(options, meanings)) if options else "It has no options.")
+    example = getattr(plugin, "example", "")
+    if example:
+        parts.append(f"Example:\n  {example}")
     return "\n\n".join(parts).rstrip() + "\n"
 
 

@@ -49,6 +49,11 @@ class HelpTests(SynchronousTestCase):
     def test_withoutOptions(self) -> None:
         self.assertEqual(self.help("nothing"), "told: IDirector\n\ntells\n\nIt has no options.\n")
 
+    def test_theExampleComesLast(self) -> None:
+        plugin = Plugin("told", f"{__name__}.nothing", IDirector, example="told:header=X-Team")
+        said = helpPlugin(PluginSet({"told": plugin}), "told")
+        self.assertEqual(said, "told: IDirector\n\nIt has no options.\n\nExample:\n  told:header=X-Team\n")
+
 
 def nothing() -> None:
     pass
