@@ -15,6 +15,7 @@ from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
 from twistproxy.outgoing import requestHead
 from twistproxy.settings import Settings
+from twistproxy.sweep import Sweeper
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.pool import Ticket
 from twistproxy.wire.guard import CHUNKED, single
@@ -35,13 +36,17 @@ def mayRepeat(method: bytes, headers: FrozenHeaders) -> bool:
 
 
 class AttemptOwner(Protocol):
-    """The exchange that an attempt belongs to."""
+    """What made an attempt, and decides what follows when it fails."""
 
     def attemptFailed(self, error: ProxyError, sent: bool) -> None:
         """It came to nothing.
 
         @param sent: whether any of the request may have reached the upstream.
         """
+
+
+class ResponseOwner(Protocol):
+    """The exchange that an attempt is made for."""
 
     def uploadPaused(self) -> None:
         """The upstream takes no more of the request for now."""
@@ -92,6 +97,7 @@ class UpstreamAttempt:
     def __init__(
         self,
         engine: Engine,
+        exchange: ResponseOwner,
         owner: AttemptOwner,
         settings: Settings,
         head: RequestHead,
@@ -104,6 +110,7 @@ class UpstreamAttempt:
         @param report: tells the balancer that picked; None when a director chose.
         """
         self._engine = engine
+        self._exchange = exchange
         self._owner = owner
         self._settings = settings
         self._head = head
@@ -112,6 +119,11 @@ class UpstreamAttempt:
         self._report = report
         self._started = engine.seconds()
         upstream.inFlight += 1
+
+    @property
+    def sweeper(self) -> Sweeper:
+        """What keeps its time."""
+        return self._engine.sweeper
 
     # Getting a connection.
 
@@ -212,11 +224,11 @@ class UpstreamAttempt:
 
     def uploadPaused(self) -> None:
         """The upstream takes no more for now."""
-        self._owner.uploadPaused()
+        self._exchange.uploadPaused()
 
     def uploadResumed(self) -> None:
         """It takes more."""
-        self._owner.uploadResumed()
+        self._exchange.uploadResumed()
 
     # Receiving.
 
@@ -226,29 +238,29 @@ class UpstreamAttempt:
         if self._informational > self._settings.maxInformational:
             self._fail(ProxyError(UPSTREAM_PROTOCOL, "too many 1xx answers"))
         else:
-            self._owner.informationReceived(head)
+            self._exchange.informationReceived(head)
 
     def responseReceived(self, head: ResponseHead) -> None:
         """The final head, or a 101."""
         self.code = head.code
         self._firstByte = self._engine.seconds()
         self._replay = None
-        self._owner.responseReceived(head)
+        self._exchange.responseReceived(head)
 
     def responseDataReceived(self, data: bytes) -> None:
         """A piece of the body."""
         self.bytesOut += len(data)
-        self._owner.responseDataReceived(data)
+        self._exchange.responseDataReceived(data)
 
     def responseEnded(self, trailers: list[Item]) -> None:
         """The answer is complete; the connection is the pool's again."""
         self.connection = None
         self.end("")
-        self._owner.responseEnded(trailers)
+        self._exchange.responseEnded(trailers)
 
     def segmentEnded(self) -> None:
         """All that came at once was told."""
-        self._owner.segmentEnded()
+        self._exchange.segmentEnded()
 
     def upstreamFailed(self, error: ProxyError, answered: bool) -> None:
         """The connection is gone, the answer not complete.

@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from zope.interface import Interface
 
 from twistproxy.errors import ConfigurationError
+from twistproxy.hooks import label
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.verify import verifyPlugin
 from twistproxy.messages import Upstream
@@ -28,12 +29,14 @@ class BuildContext:
     @ivar settings: those that hold where the plugin is used.
     @ivar place: where the configuration asks for the plugin.
     @ivar directory: what relative paths in its options are relative to; empty: the working directory.
+    @ivar pools: the names of the pools that a director may choose.
     """
 
     reactor: Any
     settings: Settings = field(factory=Settings)
     place: str = ""
     directory: str = ""
+    pools: tuple[str, ...] = ()
 
 
 @frozen(eq=False)
@@ -248,11 +251,13 @@ def buildPlugins(configuration: Configuration, reactor: Any) -> Mapping[PluginUs
     @raise ConfigurationError: with a line for each mistake of all of them.
     """
     settings = {use: configuration.settingsOf(route) for route in configuration.routes for use in route.uses()}
+    pools = tuple(each.name for each in configuration.pools)
     made: dict[PluginUse, Any] = {}
     problems: list[str] = []
     for use in configuration.uses():
         try:
-            made[use] = use.build(BuildContext(reactor, settings.get(use, configuration.settings)))
+            made[use] = plugin = use.build(BuildContext(reactor, settings.get(use, configuration.settings), pools=pools))
+            label(plugin, f"{use.tag} ({use.place})")
         except ConfigurationError as error:
             problems += error.problems
     if problems:

@@ -30,6 +30,8 @@ class Route:
     """What happens to the requests that match: plugins in their order, and the pool that they go to.
 
     @ivar settings: those that hold for its requests; None: the engine's.
+    @ivar retryPolicy: decides after each attempt; None: the built-in rule.
+    @ivar roundTripper: asks upstreams in the place of HTTP/1.1.
     @ivar touchesRequests: whether any plugin may change the request that is sent on.
     @ivar touchesResponses: whether any plugin may change the answer.
     """
@@ -41,6 +43,8 @@ class Route:
     errorHandlers: tuple[Any, ...] = ()
     name: str = ""
     settings: Settings | None = None
+    retryPolicy: Any = None
+    roundTripper: Any = None
     touchesRequests: bool = field(init=False)
     touchesResponses: bool = field(init=False)
 
@@ -50,7 +54,7 @@ class Route:
 
     @touchesResponses.default
     def _touchesResponses(self) -> bool:
-        return bool(self.modifiers or self.middleware)
+        return bool(self.modifiers or self.middleware or self.retryPolicy or self.roundTripper)
 
 
 class ClientConnection(Protocol):
@@ -196,13 +200,13 @@ class Engine:
         """The client waits for a 100: it gets ours when the upstream's does not come."""
         _Continue(self.sweeper, client, exchange, exchange.settings.expectContinueTimeout)
 
-    def attemptFailed(self, exchange: Exchange, upstream: Upstream, error: ProxyError) -> None:
+    def attemptFailed(self, inbound: InboundRequest, upstream: Upstream, error: ProxyError) -> None:
         """An upstream could not be asked, and another will be."""
         _log.warn(
             "{method} {target} for {client}: {reason} at {upstream} ({detail}); trying another (request {request})",
-            method=exchange.inbound.method.decode("latin-1"), target=exchange.inbound.target.decode("latin-1"),
-            client=exchange.inbound.client, reason=error.kind.reason, detail=error.detail, upstream=upstream.key,
-            request=exchange.inbound.id,
+            method=inbound.method.decode("latin-1"), target=inbound.target.decode("latin-1"),
+            client=inbound.client, reason=error.kind.reason, detail=error.detail, upstream=upstream.key,
+            request=inbound.id,
         )  # fmt: skip
 
     def exchangeFinished(self, exchange: Exchange) -> None:

@@ -8,27 +8,25 @@ exchange ends in L{Exchange._finish}, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistproxy.answering import Answer
+from twistproxy.asking import Asking
 from twistproxy.attempt import UpstreamAttempt
 from twistproxy.body import EMPTY, Body
-from twistproxy.delivery import ClientStream, deliver, throughFilters
-from twistproxy.errorpage import errorPage
+from twistproxy.chains import handling, modifying
+from twistproxy.delivery import ClientStream
 from twistproxy.errors import (
-    BALANCER_ERROR,
     CLIENT_CLOSED,
     DIRECTOR_ERROR,
     INTERNAL,
     METHOD_NOT_ALLOWED,
     MODIFIER_ERROR,
     NO_ROUTE,
-    NO_UPSTREAM,
-    RESPONSE_TOO_LARGE,
     UPSTREAM_TIMEOUT,
     ErrorKind,
     Fault,
@@ -36,10 +34,10 @@ from twistproxy.errors import (
 )
 from twistproxy.forwarding import Identity, outboundItems, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
-from twistproxy.messages import Headers, InboundRequest, Item, OutboundRequest, Outcome, Response, Upstream
+from twistproxy.messages import Headers, InboundRequest, Item, OutboundRequest, Response, Upstream
+from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
-from twistproxy.upstream.group import UpstreamGroup
 from twistproxy.wire.guard import CHUNKED, single
 from twistproxy.wire.http1 import RequestHead, ResponseHead
 
@@ -55,35 +53,24 @@ class Exchange:
     @ivar inbound: the request as it came.
     @ivar outbound: the request that is sent on.
     @ivar route: what the configuration says about it; None before it was found.
-    @ivar upstream: who was asked last.
     @ivar settings: those of the route, once it is found.
-    @ivar response: the answer as plugins see it; None where none sees it.
     @ivar tunnel: what the connections became after a 101.
     @ivar error: what it failed with, once it did.
     @ivar code: the status that the client got; 0 before.
     @ivar bytesOut: body bytes sent to the client, a tunnel's included.
-    @ivar attempts: how many upstreams were asked.
     @ivar started: when, by the reactor's clock, in seconds.
     """
 
     route: Route | None = None
-    upstream: Upstream | None = None
     error: ProxyError | None = None
     code = 0
     bytesOut = 0
-    attempts = 0
-    response: Response | None = None
     tunnel: Tunnel | None = None
-    _attempt: UpstreamAttempt | None = None
-    _group: UpstreamGroup | None = None
-    _isDirected = False  # a director chose the upstream: there is no other to ask
-    _tried: tuple[Upstream, ...] = ()
+    _asking: Asking | None = None
     _chain: Chain | None = None  # of plugins, the one that was asked last
     _surrounding: Deferred[Any] | None = None  # fires when all middleware is through
     _proceeding: Deferred[Response] | None = None  # what middleware waits for
-    _download: Body | None = None  # the response's body, when a plugin may want it
-    _responseLength = 0
-    _announced = b""
+    _answer: Answer | None = None  # the answer, when a plugin sees it or made it
     _upgrade = b""
     _committed = False
     _clientPaused = False
@@ -115,6 +102,16 @@ class Exchange:
         """Whether it has ended."""
         return self._finished
 
+    @property
+    def upstream(self) -> Upstream | None:
+        """Who was asked last; None for nobody."""
+        return None if self._asking is None else self._asking.upstream
+
+    @property
+    def attempts(self) -> int:
+        """How many upstreams were asked."""
+        return 0 if self._asking is None else self._asking.attempts
+
     # Deciding.
 
     def start(self) -> None:
@@ -133,16 +130,15 @@ class Exchange:
         if route is None:
             self._fail(ProxyError(NO_ROUTE))
             return
-        self._group = route.group
         if route.settings is not None:
             self.settings = route.settings
         if route.middleware:
             self._surrounding = self._surround(0)
-            self._surrounding.addCallbacks(self._answer, self._middlewareFailed).addErrback(self._crashed)
+            self._surrounding.addCallbacks(self._deliver, self._middlewareFailed).addErrback(self._crashed)
         elif route.directors:
             self._direct()
         else:
-            self._pick()
+            self._askUpstreams()
 
     def _surround(self, index: int) -> Deferred[Response]:
         """Run the middleware from the one numbered C{index} on, and the rest of the exchange inside."""
@@ -165,80 +161,52 @@ class Exchange:
     def _direct(self) -> None:
         """Ask the directors, then the balancer."""
         assert self.route is not None
-        self._ask(
+        inbound, outbound = self.inbound, self.outbound
+        chain = Chain(
             self.route.directors,
-            lambda director: director.direct(self.inbound, self.outbound),
+            lambda director: director.direct(inbound, outbound),
             self._directed,
-            lambda director, failure: self._hookFailed(director, "direct", DIRECTOR_ERROR, failure),
-            self._pick,
+            lambda director, failure: self.hookFailed(director, "direct", DIRECTOR_ERROR, failure),
+            self._askUpstreams,
+            self._engine.reactor,
+            self.settings.hookTimeout,
         )
+        self._run(chain)
 
     def _directed(self, director: Any, result: Any) -> bool:
         """A director has answered: that ends their chain."""
         if isinstance(result, Response):
             self._answered(result)
         elif isinstance(result, Upstream):
-            self._isDirected = True
-            self._try(self._engine.known(result), None)
+            self._begin().askOnly(self._engine.known(result))
         elif isinstance(result, str) and result in self._engine.groups:
-            self._group = self._engine.groups[result]
-            self._pick()
+            self._begin().ask(self._engine.groups[result])
         else:
             what = f"no pool {result!r}" if isinstance(result, str) else f"a {type(result).__name__}"
             wrong = TypeError(f"direct returned {what}; it may return None, an Upstream, a pool's name or a Response")
-            self._hookFailed(director, "direct", DIRECTOR_ERROR, Failure(wrong))
+            self.hookFailed(director, "direct", DIRECTOR_ERROR, Failure(wrong))
         return False
 
-    def _pick(self) -> None:
-        """Choose an upstream among those that were not asked yet."""
-        group = self._group
-        if group is None:
-            self._fail(ProxyError(NO_UPSTREAM, "the route has no pool"))
-            return
-        candidates = group.without(self._tried) if self._tried else group.candidates
-        if not candidates:
-            self._fail(self.error or ProxyError(NO_UPSTREAM, f"pool {group.name} is empty"))
-            return
-        try:
-            upstream = group.balancer.pick(self.inbound, candidates)
-        except Exception:
-            self._hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure())
-            return
-        if upstream is None:
-            self._fail(self.error or ProxyError(NO_UPSTREAM, f"the balancer of pool {group.name} picked none"))
-        elif upstream not in candidates.members:
-            wrong = TypeError(f"pick returned {upstream!r}, which is no candidate")
-            self._hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure(wrong))
-        else:
-            self._try(upstream, group.report)
-
-    def _try(self, upstream: Upstream, report: Callable[[Upstream, Outcome], None] | None) -> None:
-        """Ask C{upstream}."""
+    def _begin(self) -> Asking:
+        """What asks upstreams for us, from now on."""
         route = self.route
         assert route is not None
-        self.attempts += 1
-        self.upstream = upstream
-        self._attempt = attempt = UpstreamAttempt(self._engine, self, self.settings, self._head, self.outbound, upstream, report)
-        attempt.begin(self._upgrade, route.touchesRequests)
-        head = self._head
-        if head.expectsContinue and not self._finished:
+        self._asking = asking = Asking(self._engine, self, route, self._head, self._upgrade)
+        if self._head.expectsContinue:
             self._engine.offerContinue(self._client, self)
+        return asking
 
-    # From the attempt.
+    def _askUpstreams(self) -> None:
+        """Ask the route's pool."""
+        route = self.route
+        assert route is not None
+        self._begin().ask(route.group)
 
-    def attemptFailed(self, error: ProxyError, sent: bool) -> None:
-        """It came to nothing: ask another upstream if nothing was sent to this one, else that was it."""
-        attempt, self._attempt = self._attempt, None
-        assert attempt is not None
-        limit = self.settings.maxTries
-        if error.kind.retryable and not sent and not self._isDirected and (not limit or self.attempts < limit):
-            self._tried += (attempt.upstream,)
-            self.error = error
-            if self._group is not None and self._group.without(self._tried):
-                self._engine.attemptFailed(self, attempt.upstream, error)
-            self._pick()
-        else:
-            self._fail(error)
+    # From the attempts.
+
+    def askingFailed(self, error: ProxyError) -> None:
+        """Nobody answered, or nobody could be asked."""
+        self._fail(error)
 
     def uploadPaused(self) -> None:
         """The upstream takes no more for now."""
@@ -261,139 +229,112 @@ class Exchange:
             self._upgradeAnswered(head)
             return
         items = responseItems(head.items, head.connection)
-        if head.length == CHUNKED:
-            self._announced = b", ".join(single(head.items, b"trailer"))
+        announced = b", ".join(single(head.items, b"trailer")) if head.length == CHUNKED else b""
         if not route.touchesResponses and self.outbound.method == self.inbound.method:
             if self._engine.via:
                 items.append((b"via", b"Via", b"1.1 " + self._engine.via))
             self._committed = True
             self.code = head.code
-            self._client.sendHead(head.code, head.phrase, items, head.length, self._announced)
+            self._client.sendHead(head.code, head.phrase, items, head.length, announced)
             return
         response = Response(head.code, Headers.fromItems(items), phrase=head.phrase)
         response.upstream = self.upstream
-        self._responseLength = head.length
-        self._download = response.stream = Body(self, RESPONSE_TOO_LARGE) if head.length else EMPTY
-        self._modify(response)
+        if self._asking is not None and self._asking.isRefused(response):
+            return
+        self._modify(Answer(self, self._client, response, head.length, announced))
+
+    def roundTripped(self, response: Response) -> None:
+        """A round tripper has the answer."""
+        self._modify(Answer(self, self._client, response))
 
     def responseDataReceived(self, data: bytes) -> None:
         """A piece of the answer's body."""
-        if self._download is None:
+        answer = self._answer
+        if answer is None:
             self.bytesOut += len(data)
             self._client.sendData(data)
-        elif self._download is not EMPTY:
-            try:
-                self._download.dataReceived(data)
-            except Exception:
-                self._filterFailed()
+            return
+        try:
+            answer.dataReceived(data)
+        except Exception:
+            self._filterFailed()
 
     def responseEnded(self, trailers: list[Item]) -> None:
         """The upstream's answer is complete; its connection is the pool's again."""
-        self._attempt = None
-        if self._download is None:
+        assert self._asking is not None
+        self._asking.attempt = None
+        answer = self._answer
+        if answer is None:
             self._finish(None)
             self._client.sendEnd(trailers)
-        elif self._download is not EMPTY:
-            try:
-                self._download.allReceived(trailers)
-            except Exception:
-                self._filterFailed()
+            return
+        try:
+            answer.ended(trailers)
+        except Exception:
+            self._filterFailed()
 
     def segmentEnded(self) -> None:
         """Write what came at once, at once."""
         self._client.flush()
 
-    # As the source of the response's body, when a plugin may want it.
-
-    def bodyWanted(self) -> None:
-        """L{twistproxy.body.BodySource}: an upstream needs no encouragement."""
-
-    def pauseBody(self) -> None:
-        """The modifiers do not read it, and it gets too long to be held."""
-        self._pauseResponse()
-
-    def resumeBody(self) -> None:
-        """It is wanted again."""
-        if not self._clientPaused:
-            self._resumeResponse()
-
-    def _pauseResponse(self) -> None:
-        if self._attempt is not None and self._attempt.connection is not None:
-            self._attempt.connection.pauseResponse()
-
-    def _resumeResponse(self) -> None:
-        if self._attempt is not None and self._attempt.connection is not None:
-            self._attempt.connection.resumeResponse()
-
     # The answer.
 
-    def _modify(self, response: Response) -> None:
-        """Ask the modifiers; each gets what the one before made of the answer."""
+    def _modify(self, answer: Answer) -> None:
+        """Have the modifiers look at an upstream's answer."""
         assert self.route is not None
-        self.response = response
-        self._ask(
-            self.route.modifiers,
-            lambda modifier: modifier.modify(self.inbound, self.response),
-            self._modified,
-            lambda modifier, failure: self._hookFailed(modifier, "modify", MODIFIER_ERROR, failure),
-            self._modifiersDone,
-        )
-
-    def _modified(self, modifier: Any, result: Any) -> bool:
-        """A modifier has put another answer in the place of the one it got."""
-        if isinstance(result, Response):
-            self.response = result
-            return True
-        wrong = TypeError(f"modify returned a {type(result).__name__}; it may return None or a Response")
-        return self._hookFailed(modifier, "modify", MODIFIER_ERROR, Failure(wrong))
-
-    def _modifiersDone(self) -> None:
-        assert self.response is not None
-        self._answered(self.response)
+        self._answer = answer
+        clock, limit = self._engine.reactor, self.settings.hookTimeout
+        self._run(modifying(self.route.modifiers, self.inbound, answer.response, clock, limit, self.hookFailed, self._answered))
 
     def _answered(self, response: Response) -> None:
         """There is an answer: to the middleware that waits for it, or to the client."""
         if self._proceeding is not None and not self._proceeding.called:
             self._proceeding.callback(response)
         else:
-            self._answer(response)
+            self._deliver(response)
 
-    def _answer(self, response: Response) -> None:
-        """Deliver an answer to the client, be it an upstream's or a plugin's."""
+    def _deliver(self, response: Response) -> None:
+        """Send the client an answer, be it an upstream's or a plugin's."""
         if self._finished or self._committed:
             return
         if response.code == 101:
             self._switch(response)
             return
-        download = self._download
-        if download is None or response.stream is not download or response.replacedBody is not None:
-            self._endAttempt("")  # whatever the upstream still sends is not wanted
+        answer = self._answer
+        if answer is None:
+            self.answerUnwanted()
+            self._answer = answer = Answer(self, self._client, response)
         if self._engine.via and response.upstream is not None:
             response.headers.addRawHeader(b"Via", b"1.1 " + self._engine.via)
         self._committed = True
         self.code = response.code
-        toHead = self.inbound.method == b"HEAD"
-        length = self._responseLength
-        if self.outbound.method == b"HEAD" and not toHead:
-            length = 0  # a director asked by HEAD for what the client wants by GET
-        body = deliver(response, self._client, toHead, length, self._announced)
-        if body is EMPTY:
-            self._endAttempt("")
         try:
-            body.attach(throughFilters(response, ToClient(self)))
+            answer.deliver(response, self.inbound.method == b"HEAD", self.outbound.method == b"HEAD")
         except Exception:
             self._filterFailed()
-            return
-        self._client.flush()
 
-    def sendToClient(self, data: bytes) -> None:
-        """A piece of a delivered body."""
-        if not self._finished:
-            self.bytesOut += len(data)
-            self._client.sendData(data)
+    # From the answer.
 
-    def endToClient(self, trailers: list[Item]) -> None:
-        """A delivered body is complete."""
+    def pauseResponse(self) -> None:
+        """Have the upstream send no more for now."""
+        if self._asking is not None:
+            self._asking.pauseResponse()
+
+    def resumeResponse(self) -> None:
+        """Have it go on, unless the client is what holds it up."""
+        if not self._clientPaused and self._asking is not None:
+            self._asking.resumeResponse()
+
+    def answerUnwanted(self) -> None:
+        """What the upstream may still send goes nowhere: its connection is cut, though it did its part."""
+        self._endAttempt("")
+
+    def bodySent(self, size: int) -> None:
+        """So many bytes of body went to the client."""
+        self.bytesOut += size
+
+    def answerDelivered(self, trailers: list[Item]) -> None:
+        """All of the answer went to the client."""
         if not self._finished:
             self._finish(self.error)
             self._client.sendEnd(trailers)
@@ -409,60 +350,38 @@ class Exchange:
             return
         response = Response(101, Headers.fromItems(responseItems(head.items, head.connection)), phrase=head.phrase)
         response.upstream = self.upstream
-        self._download = response.stream = EMPTY
         self._upgrade = protocol
-        self._modify(response)
+        self._modify(Answer(self, self._client, response))
 
     def _switch(self, response: Response) -> None:
         """Send the 101 and splice."""
-        attempt = self._attempt
-        if response.stream is not EMPTY or attempt is None or attempt.connection is None:
+        attempt = None if self._asking is None else self._asking.attempt
+        if response.stream is not EMPTY or not isinstance(attempt, UpstreamAttempt) or attempt.connection is None:
             self._failOutside(ProxyError(INTERNAL, "a plugin answered 101 by itself"))
             return
-        connection, client = attempt.connection, self._client
-        items = responseItems(response.headers.items, ())
-        items += [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", self._upgrade)]
         self._committed = True
         self.code = 101
-        client.sendHead(101, response.phrase or b"Switching Protocols", items, 0)
-        client.flush()
-        self.tunnel = tunnel = Tunnel(
-            client.transport, connection.transport, self._engine.sweeper, self.settings.tunnelIdleTimeout, self._tunnelEnded
-        )
-        fromUpstream = connection.startTunnel(tunnel.upstream)
-        tunnel.start(client.splice(tunnel.client), fromUpstream)
+        idle = self.settings.tunnelIdleTimeout
+        self.tunnel = switch(self._client, attempt, attempt.connection, response, self._upgrade, idle, self._tunnelEnded)
 
     def _tunnelEnded(self, statistics: TunnelStatistics) -> None:
-        attempt, self._attempt = self._attempt, None
         self.bytesOut = statistics.fromUpstream
-        if attempt is not None:
-            attempt.connection = None
-            attempt.bytesIn, attempt.bytesOut = statistics.fromClient, statistics.fromUpstream
-            attempt.end("")
         self._finish(None)
 
     # Hooks.
 
-    def _ask(
-        self,
-        plugins: Sequence[Any],
-        ask: Callable[[Any], Any],
-        answered: Callable[[Any, Any], bool],
-        failed: Callable[[Any, Failure], bool],
-        done: Callable[[], None],
-    ) -> None:
-        """Run a chain of plugins, which a client that leaves cancels, and so does the next chain."""
-        self._stopChain()
-        engine = self._engine
-        self._chain = chain = Chain(plugins, ask, answered, failed, done, engine.reactor, self.settings.hookTimeout)
+    def _run(self, chain: Chain) -> None:
+        """Run a chain of plugins, which is cancelled when the exchange ends before it."""
+        self._chain = chain
         chain.run()
 
     def _stopChain(self) -> None:
+        """Nobody wants the answer of the plugin that is waited for."""
         chain, self._chain = self._chain, None
         if chain is not None:
             chain.cancel()
 
-    def _hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
+    def hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
         """A plugin raised, returned nonsense or took too long.
 
         @return: False: its chain is over.
@@ -501,10 +420,9 @@ class Exchange:
     # Ends.
 
     def _endAttempt(self, reason: str) -> None:
-        """Whatever the upstream still does is not wanted."""
-        attempt, self._attempt = self._attempt, None
-        if attempt is not None:
-            attempt.abandon(reason)
+        """Whatever upstreams still do is not wanted."""
+        if self._asking is not None:
+            self._asking.abandon(reason)
 
     def _fail(self, error: ProxyError) -> None:
         """It failed: answer with an error, or break off the answer that was begun."""
@@ -522,49 +440,32 @@ class Exchange:
             return
         self._endAttempt(error.kind.reason)
         self.error = error
-        if self._download is not None and self._download is not EMPTY:
-            self._download.failed(error)
-            if self._finished:
+        if self._answer is not None:
+            self._answer.failed(error)
+            if self.isOver:
                 return  # the plugin that was reading it has answered
         if self._committed:
             self._finish(error)
             self._client.truncate()
             return
-        self._download = None
+        self._answer = None
         self._handle(error)
 
     def _handle(self, error: ProxyError) -> None:
         """Ask the error handlers, then make the built-in page."""
-        route = self.route
-        self._ask(
-            self._engine.errorHandlers if route is None else route.errorHandlers,
-            lambda handler: handler.handle(self.inbound, error),
-            self._handled,
-            self._handlerFailed,
-            lambda: self._answer(errorPage(error.kind, self.inbound.headers.get("accept", ""), self.inbound.id)),
-        )
-
-    def _handled(self, handler: Any, result: Any) -> bool:
-        if isinstance(result, Response):
-            self._answer(result)
-            return False
-        wrong = TypeError(f"handle returned a {type(result).__name__}; it may return None or a Response")
-        return self._handlerFailed(handler, Failure(wrong))
-
-    def _handlerFailed(self, handler: Any, failure: Failure) -> bool:
-        name = nameOf(handler)
-        _log.failure("Error handler {plugin} failed (request {request})", failure, plugin=name, request=self.inbound.id)
-        return True
+        handlers = self._engine.errorHandlers if self.route is None else self.route.errorHandlers
+        clock, limit = self._engine.reactor, self.settings.hookTimeout
+        self._run(handling(handlers, self.inbound, error, clock, limit, self._deliver))
 
     def clientPaused(self) -> None:
         """The client takes no more for now."""
         self._clientPaused = True
-        self._pauseResponse()
+        self.pauseResponse()
 
     def clientResumed(self) -> None:
         """It takes more."""
         self._clientPaused = False
-        self._resumeResponse()
+        self.resumeResponse()
 
     def clientFailed(self, error: ProxyError) -> None:
         """The rest of the request is malformed, too large or too late."""
@@ -581,8 +482,8 @@ class Exchange:
         self._finish(error)
         if not self.inbound.body.ended:
             self.inbound.body.failed(error)
-        if self._download is not None and self._download is not EMPTY:
-            self._download.failed(error)
+        if self._answer is not None:
+            self._answer.failed(error)
 
     def _finish(self, error: ProxyError | None) -> None:
         """It is over; the log gets what there is to tell."""
@@ -605,19 +506,3 @@ class Exchange:
         if surrounding is not None:
             surrounding.cancel()
 
-
-class ToClient:
-    """The sink of a body that a plugin may have changed."""
-
-    __slots__ = ("_exchange",)
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    def bodyReceived(self, data: bytes) -> None:
-        """A piece, for the client."""
-        self._exchange.sendToClient(data)
-
-    def bodyEnded(self, trailers: list[Item]) -> None:
-        """The end."""
-        self._exchange.endToClient(trailers)

@@ -7,6 +7,7 @@ cancel when its client leaves.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any
 
@@ -74,9 +75,16 @@ def describeFailure(failure: Failure) -> str:
     return f"{failure.type.__name__}: {failure.getErrorMessage()}" if failure.type else failure.getErrorMessage()
 
 
+def label(plugin: Any, name: str) -> None:
+    """Have L{nameOf} say C{name}, which tells the place in the configuration; where the object can take it."""
+    with suppress(AttributeError, TypeError):
+        plugin.pluginName = name
+
+
 def nameOf(plugin: Any) -> str:
     """How a plugin is named in the log: as its configuration does, else by its class."""
-    return getattr(plugin, "pluginName", None) or type(plugin).__qualname__
+    name = getattr(plugin, "pluginName", None)
+    return name if isinstance(name, str) else type(plugin).__qualname__
 
 
 class Chain:

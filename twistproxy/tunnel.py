@@ -1,7 +1,8 @@
 """After a 101: two transports spliced, byte for byte, until both directions have ended.
 
-Each end writes what it receives to the other's transport, and stops reading while the other's buffer is full. A half-close is passed on where both sides can have one; where one cannot (TLS in Twisted),
-the end of one direction ends both. From here on nothing of HTTP is ever written.
+Each end writes what it receives to the other's transport, and stops reading while the other's buffer is full. A
+half-close is passed on where both sides can have one; where one cannot (TLS in Twisted), the end of one direction ends
+both. From here on nothing of HTTP is ever written.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""From a 101 to a tunnel: the client gets the head, and both connections are spliced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twistproxy.attempt import UpstreamAttempt
+from twistproxy.delivery import ClientStream
+from twistproxy.forwarding import responseItems
+from twistproxy.messages import Response
+from twistproxy.tunnel import Tunnel, TunnelStatistics
+
+if TYPE_CHECKING:
+    from twistproxy.upstream.connection import UpstreamConnection
+
+
+def switch(
+    client: ClientStream,
+    attempt: UpstreamAttempt,
+    connection: UpstreamConnection,
+    response: Response,
+    protocol: bytes,
+    idleTimeout: float,
+    ended: Callable[[TunnelStatistics], None],
+) -> Tunnel:
+    """Send the 101 and splice.
+
+    @param protocol: that both sides switch to.
+    @param idleTimeout: seconds in which something has to move.
+    @param ended: called when both connections are gone, after the attempt was reported.
+    """
+    items = responseItems(response.headers.items, ())
+    items += [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", protocol)]
+    client.sendHead(101, response.phrase or b"Switching Protocols", items, 0)
+    client.flush()
+
+    def tunnelEnded(statistics: TunnelStatistics) -> None:
+        attempt.connection = None
+        attempt.bytesIn, attempt.bytesOut = statistics.fromClient, statistics.fromUpstream
+        attempt.end("")
+        ended(statistics)
+
+    tunnel = Tunnel(client.transport, connection.transport, attempt.sweeper, idleTimeout, tunnelEnded)
+    fromUpstream = connection.startTunnel(tunnel.upstream)
+    tunnel.start(client.splice(tunnel.client), fromUpstream)
+    return tunnel
