@@ -72,6 +72,7 @@ class Exchange:
     _proceeding: Deferred[Response] | None = None  # what middleware waits for
     _answer: Answer | None = None  # the answer, when a plugin sees it or made it
     _upgrade = b""
+    _isSwitching = False  # the upstream has switched protocols already
     _committed = False
     _clientPaused = False
     _finished = False
@@ -301,8 +302,9 @@ class Exchange:
             self._switch(response)
             return
         answer = self._answer
-        if answer is None:
+        if answer is None or self._isSwitching:
             self.answerUnwanted()
+        if answer is None:
             self._answer = answer = Answer(self, self._client, response)
         if self._engine.via and response.upstream is not None:
             response.headers.addRawHeader(b"Via", b"1.1 " + self._engine.via)
@@ -351,12 +353,13 @@ class Exchange:
         response = Response(101, Headers.fromItems(responseItems(head.items, head.connection)), phrase=head.phrase)
         response.upstream = self.upstream
         self._upgrade = protocol
+        self._isSwitching = True
         self._modify(Answer(self, self._client, response))
 
     def _switch(self, response: Response) -> None:
         """Send the 101 and splice."""
         attempt = None if self._asking is None else self._asking.attempt
-        if response.stream is not EMPTY or not isinstance(attempt, UpstreamAttempt) or attempt.connection is None:
+        if not self._isSwitching or not isinstance(attempt, UpstreamAttempt) or attempt.connection is None:
             self._failOutside(ProxyError(INTERNAL, "a plugin answered 101 by itself"))
             return
         self._committed = True
@@ -444,6 +447,7 @@ class Exchange:
             self._answer.failed(error)
             if self.isOver:
                 return  # the plugin that was reading it has answered
+        self._stopChain()
         if self._committed:
             self._finish(error)
             self._client.truncate()

@@ -162,6 +162,7 @@ class UpstreamConnection(Protocol):
     def _headReceived(self, user: ConnectionUser, head: ResponseHead) -> bool:
         """@return: whether there may be more to read."""
         if head.code == 101:
+            self.pauseResponse()  # what follows is not HTTP, and nobody takes it before the tunnel is there
             user.responseReceived(head)
             return False
         if head.code < 200:
@@ -333,6 +334,9 @@ class UpstreamConnection(Protocol):
         self._tunnel = end
         self.deadline = NEVER
         end.writer = self._writer
+        if self._readPaused:
+            self._readPaused = False
+            self.transport.resumeProducing()
         return self._reader.takeBuffered()
 
     def abandon(self) -> None:
