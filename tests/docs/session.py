@@ -24,7 +24,7 @@ PATIENCE = 20.0
 _PORT = re.compile(r"(?<![\w.])(?:808\d|900\d)(?!\w)")
 _PLACE = re.compile(r"(?<![\w.])/(run|srv|var/log|etc/twistproxy)(?=/)")
 _SERVES = re.compile(r"twistd? |python3 (?:-m http\.server|[\w/]+\.py)")
-_ENDS = re.compile(r"--(?:check|help|help-plugin|list-plugins|print-config|version)\b")
+_ENDS = re.compile(r"--(?:check|help|help-plugin|list-plugins|print-config|version)\b|; | && | \| ")
 _FRONT = re.compile(r"(?<![\w.])808\d(?!\w)")
 _ANY_PORT = re.compile(r"(?<=:)200[34](?!\d)")
 
@@ -77,9 +77,14 @@ class Server:
     def hasEnded(self) -> bool:
         return self._process.poll() is not None
 
-    def stop(self) -> None:
+    def interrupt(self) -> None:
+        """Ctrl-C."""
         if not self.hasEnded:
             self._process.send_signal(signal.SIGINT)
+
+    def join(self) -> None:
+        """Wait for its end."""
+        if not self.hasEnded:
             try:
                 self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
@@ -98,6 +103,8 @@ class Session:
         self.page = page
         self.directory = Path(tempfile.mkdtemp(prefix="docs-"))
         self.servers: list[Server] = []
+        self.interrupted: list[Server] = []
+        self.saved: dict[str, Block] = {}
         for place in ("run", "srv", "var/log", "etc/twistproxy"):
             (self.directory / place).mkdir(parents=True)
         # As in a terminal, where curl does not show its progress when it prints the answer.
@@ -121,8 +128,10 @@ class Session:
                 except Mismatch as error:
                     raise Mismatch(f"{self.page.relative_to(ROOT)}:{block.line}: {error}") from None
         finally:
-            for server in reversed(self.servers):
-                server.stop()
+            for server in self.servers:
+                server.interrupt()
+            for server in (*self.servers, *self.interrupted):
+                server.join()
             shutil.rmtree(self.directory)
 
     def _block(self, block: Block) -> None:
@@ -148,6 +157,7 @@ class Session:
             if (ROOT / name).read_text() != block.text.partition("\n")[2]:
                 raise Mismatch(f"{name} has changed: show it as it is")
             name = os.path.basename(name)
+        self.saved[name] = block
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.translated(block.text))
@@ -185,7 +195,7 @@ class Session:
         expected = [self.translated(line) for line in command.output]
         try:
             if _SERVES.match(command.text) and not _ENDS.search(command.text):
-                self._serve(command.text, expected)
+                self._serve(command.text, command.output)
             else:
                 # A command whose output is shown may fail: that is what is shown.
                 self._check(expected, self._run(["bash", "-c", f"{text}\ntrue" if expected else text]))
@@ -201,19 +211,25 @@ class Session:
         fronts = frozenset(_FRONT.findall(text + self._files(text)))
         if "revproxy" in text and not fronts:
             fronts = frozenset({"8080"})
-            self.ports.setdefault("8080", str(freePort()))
             # Where it listens by default is taken on many a machine.
             text += " --listen tcp:8080"
         for each in [each for each in self.servers if each.fronts & fronts]:
-            each.stop()
+            each.interrupt()
             self.servers.remove(each)
+            self.interrupted.append(each)
+        # Another one, so that nothing has to wait for the end of the server that was there.
+        self.ports.update((front, str(freePort())) for front in fronts)
+        for block in self.saved.values():
+            self._save(block)
+        expected = [self.translated(line) for line in expected]
         before = self._listening()
         server = Server(self.translated(text), self.directory, fronts)
         self.servers.append(server)
         deadline = time.monotonic() + PATIENCE
         while not (self._hasSaid(server, expected) if expected else self._listening() - before):
             if server.hasEnded or time.monotonic() > deadline:
-                server.stop()
+                server.interrupt()
+                server.join()
                 raise Mismatch("expected:\n" + "\n".join(expected) + "\nbut it was:\n" + server.said)
             time.sleep(0.02)
 
@@ -222,12 +238,9 @@ class Session:
         return re.fullmatch(pattern([*between, "..."]), server.said.rstrip("\n") + "\n") is not None
 
     def _files(self, text: str) -> str:
-        """The files that a command names."""
+        """What the files say that a command names."""
         names = re.findall(r"[\w./-]+\.(?:py|toml|tac)\b", text)
-        return "".join(self._original(name) for name in names)
-
-    def _original(self, name: str) -> str:
-        return "".join(block.text for block in blocksOf(self.page) if block.name and block.name.endswith(name))
+        return "".join(self.saved[name].text for name in names if name in self.saved)
 
     def _listening(self) -> set[str]:
         found = set()
