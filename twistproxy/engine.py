@@ -112,7 +112,8 @@ class _Continue:
     def deadlinePassed(self) -> None:
         self.deadline = NEVER
         self._sweeper.forget(self)
-        if not self._exchange.isOver and not self._exchange.inbound.body.size:
+        exchange, body = self._exchange, self._exchange.inbound.body
+        if not (exchange.isOver or exchange.code or body.size or body.ended):  # a code: its answer is on the way
             self._client.sendInformation(100, b"Continue", [])
 
 

@@ -295,7 +295,7 @@ class Client:
         while data:
             found = parse(data, asked[0] if asked else b"GET", self.isEnded and not self.wasReset)
             if found is None:
-                raise AssertionError(f"an incomplete answer: {data!r}")
+                raise AssertionError(f"an incomplete answer of {len(data)} bytes: {data[:200]!r}")
             message, length = found
             answers.append(message)
             if message.code >= 200 and asked:

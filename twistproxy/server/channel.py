@@ -59,6 +59,7 @@ class ClientChannel(Protocol):
     _headStarted = True  # the first head's time begins with the connection
     _bodyMark = 0
     _acked: int | None = None
+    _patience = 0.0  # how long the client may take nothing, in seconds
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -111,11 +112,14 @@ class ClientChannel(Protocol):
         else:
             self._leave("it closed the connection")
             self._writer.stop()
-            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            self._expectProgress(self._engine.settings.sendTimeout)
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Our half is closed, as we or a tunnel asked for."""
+        """Our half is closed, as we or a tunnel asked for: all was sent, and the client is done or has little time left."""
+        if self._tunnel is None:
+            self._acked = None
+            self.deadline = self._engine.sweeper.after(self._engine.settings.lingerTimeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone: so is the reason for whatever is done for it."""
@@ -170,6 +174,7 @@ class ClientChannel(Protocol):
             reader.nextEvent()
         else:
             body = Body(self)
+            self._startReading()  # if it was read ahead, no further than here
         self._body = body
         exchange = Exchange(engine, self, head, self._identity, body)
         self._exchange = exchange
@@ -342,7 +347,7 @@ class ClientChannel(Protocol):
         self._closing = True
         if self._isLost:
             return
-        self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+        self._expectProgress(self._engine.settings.sendTimeout)
         if self._untilClose:
             self._writer.reset()
         else:
@@ -381,10 +386,10 @@ class ClientChannel(Protocol):
         complete = (self._reader.isDone or not self._head) and not self._reader.buffered
         self._reader.takeBuffered()
         if complete or not canHalfClose(self.transport):
-            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            self._expectProgress(self._engine.settings.sendTimeout)
             self.transport.loseConnection()
             return
-        self.deadline = self._engine.sweeper.after(self._engine.settings.lingerTimeout)
+        self._expectProgress(self._engine.settings.sendTimeout)
         self.transport.loseWriteConnection()
         self._startReading()
 
@@ -394,8 +399,7 @@ class ClientChannel(Protocol):
         """Our buffer towards the client is full."""
         if not self._writePaused:
             self._writePaused = True
-            self._acked = ackedBytes(self.transport)
-            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            self._expectProgress(self._engine.settings.sendTimeout)
             if self._exchange is not None:
                 self._exchange.clientPaused()
 
@@ -418,7 +422,8 @@ class ClientChannel(Protocol):
         """Whatever we wait for did not come."""
         exchange = self._exchange
         if self._closing:
-            self.abort()
+            if not self._hasProgressed():
+                self.abort()
         elif self._writePaused:
             self._checkProgress()
         elif exchange is not None:
@@ -428,12 +433,23 @@ class ClientChannel(Protocol):
         else:
             self._close()
 
+    def _expectProgress(self, seconds: float) -> None:
+        """The client has to take something of what was written, every so many seconds."""
+        self._patience = seconds
+        self._acked = ackedBytes(self.transport)
+        self.deadline = self._engine.sweeper.after(seconds)
+
+    def _hasProgressed(self) -> bool:
+        acked, before = ackedBytes(self.transport), self._acked
+        if acked is None or before is None or acked <= before:
+            return False
+        self._acked = acked
+        self.deadline = self._engine.sweeper.after(self._patience)
+        return True
+
     def _checkProgress(self) -> None:
         """Whether the client takes anything of its answer at all."""
-        acked = ackedBytes(self.transport)
-        if acked is not None and self._acked is not None and acked > self._acked:
-            self._acked = acked
-            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+        if self._hasProgressed():
             return
         exchange, self._exchange = self._exchange, None
         self._closing = True

@@ -17,7 +17,7 @@ def ackedBytes(transport: Any) -> int | None:
     steadily can look stuck for minutes from here.
     """
     try:
-        handle = transport.getHandle()
+        handle = getattr(transport, "transport", transport).getHandle()  # TLS has the connection below it
         information = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
         return int(struct.unpack_from("=Q", information, _BYTES_ACKED)[0])
     except (AttributeError, OSError, struct.error):

@@ -188,9 +188,9 @@ class MemorySocket:
         self._options[level, name] = value
 
     def getsockopt(self, level: int, name: int, size: int = 0) -> int | bytes:
-        """The value that was set, or 0; of C{TCP_INFO} what counts the acknowledged bytes, here all that were sent."""
+        """The value that was set, or 0; of C{TCP_INFO} what counts the acknowledged bytes, here those that the peer has read."""
         if (level, name) == (IPPROTO_TCP, _TCP_INFO) and not self._isUNIX:
-            return struct.pack("=120xQ", self.sent)[:size]
+            return struct.pack("=120xQ", self.peer.received)[:size]
         return self._options.get((level, name), 0)
 
     def setblocking(self, flag: bool) -> None:
