@@ -1,171 +1,48 @@
-"""Fixtures on real sockets: upstreams, proxies and clients in this process, and a look at what a test leaves behind."""
+"""Fixtures on real sockets, and a look at what a test leaves behind.
+
+pytest reads this before pytest-twisted installs the reactor that C{--reactor} names: nothing here may import one before
+a test runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
-from twisted.internet import reactor as realReactor
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
-from twisted.internet.task import deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 
-from tests.support.dialogue import LIMIT, Peer, Upstream, connectPeer
-from twistproxy.proxy import ReverseProxy
-from twistproxy.settings import Settings
-
-reactor: Any = realReactor
-
-
-class Hurried:
-    """The reactor with a faster clock, for timeouts of seconds that should not take seconds.
-
-    @ivar factor: how much faster.
-    """
-
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(reactor, name)
-
-    def seconds(self) -> float:
-        """As C{IReactorTime}."""
-        return float(reactor.seconds()) * self.factor
-
-    def callLater(self, delay: float, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """As C{IReactorTime}."""
-        return reactor.callLater(delay / self.factor, function, *args, **kwargs)
-
-
-class LiveProxy:
-    """A proxy that listens.
-
-    @ivar proxy: it.
-    @ivar port: where it listens.
-    """
-
-    def __init__(self, network: Network, proxy: ReverseProxy, port: Any) -> None:
-        self._network = network
-        self.proxy = proxy
-        self.port = port
-        self.engine = proxy.engine
-
-    async def connect(self) -> Peer:
-        """A client of it."""
-        return await self._network.client(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port))
-
-    async def quiet(self) -> None:
-        """Wait until no exchange is under way."""
-        await self._network.until(lambda: not self.engine.inFlight, "an exchange goes on")
-
-
-class Network:
-    """Upstreams, proxies and clients of one test; all are closed at its end.
-
-    @ivar log: lines of the proxy's error log.
-    """
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self._peers: list[Peer] = []
-        self._upstreams: list[Upstream] = []
-        self._proxies: list[LiveProxy] = []
-        self._spawned: list[Deferred[Any]] = []
-
-    async def upstream(self, endpoint: Any = None, host: str = "127.0.0.1", scheme: str = "http") -> Upstream:
-        """An upstream that listens, on 127.0.0.1 unless told otherwise."""
-        upstream = Upstream(reactor)
-        self._upstreams.append(upstream)
-        return await upstream.listen(endpoint or TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), host, scheme)
-
-    async def proxy(self, *upstreams: Upstream | str, clock: Any = None, endpoint: Any = None, **options: Any) -> LiveProxy:
-        """A proxy to these; options are of L{ReverseProxy} or, all others, of L{Settings}."""
-        known = ("balancer", "directors", "modifiers", "errorHandlers", "middleware", "accessLogs")
-        keywords = {name: options.pop(name) for name in known if name in options}
-        urls = [each if isinstance(each, str) else each.url for each in upstreams]
-        proxy = ReverseProxy(clock or reactor, urls, settings=Settings(**options), **keywords)
-        port = await (endpoint or TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")).listen(proxy)
-        live = LiveProxy(self, proxy, port)
-        self._proxies.append(live)
-        return live
-
-    async def chain(self, **options: Any) -> tuple[Peer, Upstream]:
-        """A client connected to a proxy, and the upstream behind it."""
-        upstream = await self.upstream()
-        proxy = await self.proxy(upstream, **options)
-        return await proxy.connect(), upstream
-
-    async def client(self, endpoint: Any) -> Peer:
-        """A client at C{endpoint}."""
-        peer = await connectPeer(reactor, endpoint)
-        self._peers.append(peer)
-        return peer
-
-    async def until(self, holds: Callable[[], object], what: str, limit: float = LIMIT) -> None:
-        """Wait for what nobody announces."""
-        deadline = reactor.seconds() + limit
-        while not holds():
-            assert reactor.seconds() < deadline, what
-            await deferLater(reactor, 0.005)
-
-    async def logged(self, *words: str) -> str:
-        """Wait for the one line of the error log; it holds all these words."""
-        await self.until(lambda: self.log, "nothing was logged")
-        assert len(self.log) == 1, self.log
-        line = self.log.pop()
-        assert all(word in line for word in words), line
-        assert "\n" not in line
-        return line
-
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside the test; what it raises fails the test."""
-        self._spawned.append(Deferred.fromCoroutine(coroutine))
-
-    async def close(self) -> None:
-        """Close everything."""
-        for peer in [*self._peers, *(each for upstream in self._upstreams for each in upstream.connections)]:
-            if peer.reason is None:
-                peer.abort()
-        for upstream in self._upstreams:
-            await upstream.stop()
-        for live in self._proxies:
-            await live.port.stopListening()
-            await live.proxy.stopService()
-        for each in self._spawned:
-            await each
+if TYPE_CHECKING:
+    from tests.support.network import Hurried, Network
 
 
 @pytest.fixture
 def hurried() -> Hurried:
     """A reactor whose seconds are short."""
+    from tests.support.network import Hurried
+
     return Hurried(10.0)
-
-
-def _selectables() -> set[object]:
-    return {*reactor.getReaders(), *reactor.getWriters()} - {*reactor._internalReaders}
 
 
 @pytest_twisted.async_yield_fixture(autouse=True)
 async def cleanReactor() -> AsyncIterator[None]:
     """What pytest-twisted does not look at: calls and sockets that a test leaves in the reactor."""
-    calls, selectables = set(reactor.getDelayedCalls()), _selectables()
+    from twisted.internet import reactor
+
+    from tests.support.network import leftAfter, leftIn
+
+    before = leftIn(reactor)
     yield
-    left: list[object] = []
-    for _ in range(100):
-        left = [*(set(reactor.getDelayedCalls()) - calls), *(_selectables() - selectables)]
-        if not left:
-            break
-        await deferLater(reactor, 0.01)
+    left = await leftAfter(reactor, before)
     assert not left, f"left in the reactor: {left}"
 
 
 @pytest_twisted.async_yield_fixture
 async def network(cleanReactor: None) -> AsyncIterator[Network]:
     """Upstreams, proxies and clients; see L{Network}. A failure that is logged anywhere fails the test."""
+    from tests.support.network import Network
+
     made = Network()
     failures: list[str] = []
 

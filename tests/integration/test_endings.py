@@ -8,8 +8,8 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionLost
 
-from tests.integration.conftest import Network
 from tests.support.messages import CHUNKED, LAST_CHUNK, chunk, request, response
+from tests.support.network import Network
 
 
 async def closedPort(network: Network) -> str:

@@ -27,9 +27,9 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.endpoints import TCP4ClientEndpoint as TCP4
 
-from tests.integration.conftest import Network
 from tests.support.dialogue import settled
 from tests.support.messages import request, response
+from tests.support.network import Network
 
 
 def isIPv6There() -> bool:

@@ -10,8 +10,8 @@ from twisted.internet import reactor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import deferLater
 
-from tests.integration.conftest import Hurried, Network
 from tests.support.messages import CHUNKED, chunk, request, response
+from tests.support.network import Hurried, Network
 
 
 @pytest_twisted.ensureDeferred

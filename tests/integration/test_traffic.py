@@ -11,9 +11,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from tests.integration.conftest import Network
 from tests.support.dialogue import Peer, settled
 from tests.support.messages import CHUNKED, LAST_CHUNK, chunk, request, response
+from tests.support.network import Network
 
 
 @pytest_twisted.ensureDeferred

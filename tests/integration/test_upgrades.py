@@ -7,9 +7,9 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from tests.integration.conftest import LiveProxy, Network
 from tests.support.dialogue import Peer, Upstream, settled
 from tests.support.messages import CHUNKED, LAST_CHUNK, request, response
+from tests.support.network import LiveProxy, Network
 
 ASK = request(b"/chat", b"Connection: Upgrade", b"Upgrade: WebSocket", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 SWITCH = b"\r\n".join(

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from tests.support.messages import Head, Message, fieldsOf, headOf
 
-LIMIT = 10.0
+LIMIT = 6.0
 """Seconds until something that has not happened never will."""
 
 
