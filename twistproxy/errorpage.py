@@ -71,18 +71,29 @@ def errorPage(kind: ErrorKind, accept: str, requestId: str) -> Response:
         )
         contentType = "text/html; charset=utf-8"
     elif contentType == "application/problem+json":
-        text = json.dumps(
-            {
-                "type": "about:blank", "title": phrase, "status": kind.status, "detail": kind.sentence,
-                "reason": kind.reason, "requestId": requestId,
-            }
-        ) + "\n"  # fmt: skip
+        text = problem(kind, requestId)
     else:
         text = f"{kind.status} {phrase}\n{kind.sentence}\nRequest {requestId}\n"
         contentType = "text/plain; charset=utf-8"
-    headers = Headers({"Content-Type": contentType, "Cache-Control": "no-store"})
-    if kind.status == 503:
+    return Response(kind.status, errorHeaders(kind.status, contentType), text.encode("utf-8"))
+
+
+def problem(kind: ErrorKind, requestId: str) -> str:
+    """RFC 9457 problem+json."""
+    phrase = statusPhrase(kind.status).decode("ascii") or "Error"
+    members = {
+        "type": "about:blank", "title": phrase, "status": kind.status, "detail": kind.sentence,
+        "reason": kind.reason, "requestId": requestId,
+    }  # fmt: skip
+    return json.dumps(members) + "\n"
+
+
+def errorHeaders(status: int, contentType: str = "") -> Headers:
+    """The headers of an error page, with those that its status asks for (RFC 9110 sections 15.5.6 and 15.6.4)."""
+    headers = Headers({"Content-Type": contentType} if contentType else ())
+    headers.addRawHeader("Cache-Control", "no-store")
+    if status == 503:
         headers.addRawHeader("Retry-After", "1")
-    if kind.status == 405:
+    if status == 405:
         headers.addRawHeader("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-    return Response(kind.status, headers, text.encode("utf-8"))
+    return headers

@@ -80,6 +80,7 @@ UPSTREAM_RESET: Final = _upstream("upstream_reset", 502, "The server broke the c
 UPSTREAM_CLOSED: Final = _upstream("upstream_closed", 502, "The server closed the connection too early.")
 UPSTREAM_PROTOCOL: Final = _upstream("upstream_protocol_error", 502, "The server's answer was malformed.")
 RESPONSE_TOO_LARGE: Final = _upstream("response_too_large", 502, "The server's answer is too large.")
+STATUS_REFUSED: Final = _upstream("status_refused", 502, "The server could not answer this request.")
 
 ALL_KINDS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, ErrorKind))
 """The whole table, for the generated documentation and its test."""

@@ -94,7 +94,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_listPlugins(self) -> None:
         self.assertEqual(self.exits("--list-plugins"), 0)
-        self.assertIn("consistent-hash       IBalancer  the same one for the same client", self.out.getvalue())
+        self.assertRegex(self.out.getvalue(), r"(?m)^consistent-hash +IBalancer +the same one for the same client")
 
     def test_helpPlugin(self) -> None:
         self.assertEqual(self.exits("--help-plugin", "consistent-hash"), 0)

@@ -6,7 +6,7 @@ Every start of any Twisted command may import this module, so it names things an
 
 from twisted.application.service import ServiceMaker
 
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier
 from twistproxy.plugin import Plugin
 
 revproxy = ServiceMaker(
@@ -30,3 +30,89 @@ consistentHash = Plugin(
     IBalancer,
     summary="the same one for the same client, header, cookie, query argument or path",
 )
+
+stripPrefix = Plugin(
+    "strip-prefix",
+    "twistproxy.directors.stripprefix.StripPrefix",
+    IDirector,
+    summary="takes a prefix off the path",
+)
+addPrefix = Plugin("add-prefix", "twistproxy.directors.addprefix.AddPrefix", IDirector, summary="puts a prefix before the path")
+rewrite = Plugin(
+    "rewrite",
+    "twistproxy.directors.rewrite.Rewrite",
+    IDirector,
+    summary="replaces what a pattern matches in the path",
+)
+query = Plugin("query", "twistproxy.directors.query.Query", IDirector, summary="cleans the query, sets and removes parameters")
+host = Plugin("host", "twistproxy.directors.host.Host", IDirector, summary="sets the Host that the upstream gets")
+requestHeaders = Plugin(
+    "request-headers",
+    "twistproxy.directors.requestheaders.RequestHeaders",
+    IDirector,
+    summary="removes, renames, sets and adds headers of the request",
+)
+redirect = Plugin("redirect", "twistproxy.directors.redirect.Redirect", IDirector, summary="sends the client elsewhere")
+static = Plugin("static", "twistproxy.directors.static.Static", IDirector, summary="answers by itself, always the same")
+split = Plugin("split", "twistproxy.directors.split.Split", IDirector, summary="splits the requests over pools by weight")
+canary = Plugin(
+    "canary",
+    "twistproxy.directors.canary.Canary",
+    IDirector,
+    summary="sends those with a certain header or cookie to another pool",
+)
+"""The directors that come with twistproxy."""
+
+responseHeaders = Plugin(
+    "response-headers",
+    "twistproxy.modifiers.responseheaders.ResponseHeaders",
+    IResponseModifier,
+    summary="removes, renames, sets and adds headers of the answer",
+)
+rewriteLocation = Plugin(
+    "rewrite-location",
+    "twistproxy.modifiers.location.RewriteLocation",
+    IResponseModifier,
+    summary="makes redirects of an upstream lead back through the proxy",
+)
+rewriteCookies = Plugin(
+    "rewrite-cookies",
+    "twistproxy.modifiers.cookies.RewriteCookies",
+    IResponseModifier,
+    summary="fits domain, path and flags of cookies to what clients see",
+)
+bodyPrefix = Plugin(
+    "body-prefix",
+    "twistproxy.modifiers.bodyprefix.BodyPrefix",
+    IResponseModifier,
+    summary="puts text before the answer's own",
+)
+bodyReplace = Plugin(
+    "body-replace",
+    "twistproxy.modifiers.bodyreplace.BodyReplace",
+    IResponseModifier,
+    summary="replaces the answer's text, or what a pattern matches in it",
+)
+statusError = Plugin(
+    "status-error",
+    "twistproxy.modifiers.statuserror.StatusError",
+    IResponseModifier,
+    summary="makes a failure of an answer with another status than those allowed",
+)
+"""The response modifiers that come with twistproxy."""
+
+pages = Plugin(
+    "pages",
+    "twistproxy.errorhandlers.pages.Pages",
+    IErrorHandler,
+    summary="answers failures with the pages of a directory",
+)
+problemJSON = Plugin("json", "twistproxy.errorhandlers.problem.ProblemJSON", IErrorHandler, summary="answers failures with JSON")
+fallback = Plugin(
+    "fallback",
+    "twistproxy.errorhandlers.fallback.Fallback",
+    IErrorHandler,
+    summary="answers failures with something else, such as an empty list",
+)
+text = Plugin("text", "twistproxy.errorhandlers.text.Text", IErrorHandler, summary="answers failures with a line of text")
+"""The error handlers that come with twistproxy."""

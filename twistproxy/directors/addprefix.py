@@ -1,0 +1,28 @@
+"""The upstream keeps below a path what the world sees without it."""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from twistproxy.directors.stripprefix import checkedPrefix
+from twistproxy.forwarding import joinPath
+from twistproxy.interfaces import IDirector
+from twistproxy.messages import InboundRequest, OutboundRequest
+
+
+@implementer(IDirector)
+class AddPrefix:
+    """Put a prefix before the path, with one slash between them: add-prefix:/app makes /app/users of /users.
+
+    An upstream's own base path, as in http://10.0.0.1/base, is put before that.
+
+    @param prefix: what is put before the path.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        """@raise ValueError: when it is no prefix."""
+        self._prefix = checkedPrefix(prefix)
+
+    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> None:
+        """Put it before the path."""
+        outbound.path = joinPath(self._prefix, outbound.path)

@@ -1,0 +1,36 @@
+"""How a client names the proxy: what goes into a redirect that leads back to it. Pure."""
+
+from __future__ import annotations
+
+from twistproxy.messages import InboundRequest
+
+
+def publicOrigin(request: InboundRequest) -> tuple[bytes, bytes]:
+    """Scheme and authority by which the client asked, as far as trusted proxies tell.
+
+    X-Forwarded-Proto and -Host of the request that is sent on say it: a client's own were removed from there. Where
+    a director took them out, it is what the connection shows.
+    """
+    headers = request.outbound.headers
+    scheme: bytes = headers.get(b"x-forwarded-proto", request.scheme.encode("ascii"))
+    host: bytes = headers.get(b"x-forwarded-host", request.headers.get(b"host", b""))
+    return scheme.partition(b",")[0].strip().lower(), host.partition(b",")[0].strip()
+
+
+def publicPrefix(request: InboundRequest) -> bytes:
+    """What the client's path begins with and the path that is sent on does not; empty for nothing."""
+    parts = b",".join(request.outbound.headers.getRawHeaders(b"x-forwarded-prefix", ())).split(b",")
+    return b"".join(part.strip().rstrip(b"/") for part in parts)
+
+
+def splitPort(authority: bytes) -> tuple[bytes, bytes]:
+    """Host, an IPv6 address with its brackets, and port of an authority; the port is empty when it names none."""
+    host, mark, port = authority.rpartition(b":")
+    if not mark or port.endswith(b"]"):
+        return authority, b""
+    return host, port
+
+
+def isBelow(path: bytes, prefix: bytes) -> bool:
+    """Whether C{path} is C{prefix} or goes on behind it with a further segment. The prefix ends without a slash."""
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
