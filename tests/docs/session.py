@@ -21,11 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
 """Seconds until something that should have happened is taken for failed."""
 
-_PORT = re.compile(r"(?<![\w.])(?:808\d|900\d)(?!\w)")
+_PORT = re.compile(r"(?<![\w.])(?:808\d|8443|900\d)(?!\w)")
 _PLACE = re.compile(r"(?<![\w.])/(run|srv|var/log|etc/twistproxy)(?=/)")
-_SERVES = re.compile(r"twistd? |python3 (?:-m http\.server|[\w/]+\.py)")
+_SERVES = re.compile(r"(?:\w+=\S+ )*(?:twistd? |python3 (?:-m http\.server|[\w/]+\.py))")
 _ENDS = re.compile(r"--(?:check|help|help-plugin|list-plugins|print-config|version)\b|; | && | \| ")
-_FRONT = re.compile(r"(?<![\w.])808\d(?!\w)")
+_FRONT = re.compile(r"(?<![\w.:/])(?:808\d|8443)(?!\w)|(?<=ssl:)8443|(?<=tcp:)808\d")
 _ANY_PORT = re.compile(r"(?<=:)200[34](?!\d)")
 
 
@@ -58,7 +58,7 @@ class Server:
         self.said = ""
         ours, theirs = os.openpty()
         self._process = subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], cwd=directory, env=environment(directory), stdin=subprocess.DEVNULL,
+            ["bash", "-c", f"exec env {command}"], cwd=directory, env=environment(directory), stdin=subprocess.DEVNULL,
             stdout=theirs, stderr=theirs, start_new_session=True,
         )  # fmt: skip
         os.close(theirs)
