@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
+from warnings import catch_warnings, simplefilter
 
-from twisted.web import proxy
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from twisted.web.vhost import NameVirtualHost
@@ -25,6 +25,10 @@ from twistproxy.server._twisted import StreamingChannel, StreamingRequest
 from twistproxy.server.webstream import WebStream
 from twistproxy.settings import Settings
 from twistproxy.wire.guard import normaliseTarget
+
+with catch_warnings():
+    simplefilter("ignore", DeprecationWarning)  # of the client that it uses, and nobody here does
+    from twisted.web import proxy
 
 _reactor: Any = vars(proxy)["reactor"]
 
@@ -99,10 +103,15 @@ class ReverseProxyResource(proxy.ReverseProxyResource):
             raise ValueError(f"{base!r} is not a base path: it begins with a slash and has no query")
         parseLocation("http://path" + base.decode("latin-1"))
         self.path = base
-        shown = f"[{host}]" if ":" in host else host
+        asked = list(upstreams)
+        if not asked:
+            shown = f"[{host}]" if ":" in host else host
+            asked = [f"http://{shown}:{port}"]
+            if not set(host).isdisjoint("/?"):
+                raise ValueError(f"{host!r} is not a host: see forURL")
         self.proxy = ReverseProxy(
             reactor,
-            list(upstreams) or [f"http://{shown}:{port}"],
+            asked,
             balancer=balancer,
             directors=directors,
             modifiers=modifiers,
