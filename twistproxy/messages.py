@@ -9,159 +9,42 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from twistproxy.location import parseLocation
+from twistproxy.headers import BAD_VALUE, FrozenHeaders, Headers, HeadersLike, Item, headerItem, isToken
+from twistproxy.outcomes import Attempt, Commit, GiveUp, Health, Outcome, Retry, Upstream
 
 if TYPE_CHECKING:
     from twistproxy.body import Body
 
-Item = tuple[bytes, bytes, bytes]
-"""One header line: lower-case name, name as on the wire, value."""
+__all__ = [
+    "Address",
+    "Attempt",
+    "Commit",
+    "FrozenHeaders",
+    "GiveUp",
+    "Headers",
+    "HeadersLike",
+    "Health",
+    "InboundRequest",
+    "Item",
+    "OutboundRequest",
+    "Outcome",
+    "Response",
+    "Retry",
+    "Upstream",
+    "headerItem",
+    "isToken",
+    "splitTarget",
+]
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BAD_TARGET: Final = re.compile(rb"[^\x21-\x7e]|#")
-
-
 _RUN: Final = hexlify(urandom(4)).decode()
 _COUNT: Final = count(1)
-
-
-def isToken(text: bytes) -> bool:
-    """Whether C{text} is a token of RFC 9110 section 5.6.2."""
-    return _TOKEN.match(text) is not None
-
-
-def _name(name: bytes | str) -> bytes:
-    return name if isinstance(name, bytes) else name.encode("ascii")
-
-
-def _value(value: bytes | str) -> bytes:
-    return value if isinstance(value, bytes) else value.encode("utf-8")
-
-
-def headerItem(name: bytes | str, value: bytes | str) -> Item:
-    """A checked line.
-
-    @raise ValueError: when the name is no token or the value could break the message's framing.
-    """
-    raw, content = _name(name), _value(value).strip(b" \t")
-    if not isToken(raw):
-        raise ValueError(f"{raw!r} is not a header name")
-    if _BAD_VALUE.search(content):
-        raise ValueError(f"the value of {raw.decode()} has a control character")
-    return raw.lower(), raw, content
-
-
-class FrozenHeaders:
-    """Headers to be read: the reading methods of L{twisted.web.http_headers.Headers}, wire case and order kept.
-
-    @ivar items: the lines, a list that must not be changed from outside.
-    """
-
-    __slots__ = ("items",)
-
-    def __init__(self, items: list[Item]) -> None:
-        self.items = items
-
-    def hasHeader(self, name: bytes | str) -> bool:
-        """Whether there is a line of this name, in any case."""
-        lower = _name(name).lower()
-        return any(item[0] == lower for item in self.items)
-
-    def get(self, name: bytes | str, default: Any = None) -> Any:
-        """The value of the first line of this name, of the type of C{name}; else C{default}."""
-        lower = _name(name).lower()
-        for item in self.items:
-            if item[0] == lower:
-                return item[2] if isinstance(name, bytes) else item[2].decode("utf-8", "replace")
-        return default
-
-    def getRawHeaders(self, name: bytes | str, default: Any = None) -> Any:
-        """All values of this name in order, of the type of C{name}; else C{default}."""
-        lower = _name(name).lower()
-        values = [item[2] for item in self.items if item[0] == lower]
-        if not values:
-            return default
-        return values if isinstance(name, bytes) else [value.decode("utf-8", "replace") for value in values]
-
-    def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
-        """Each name once, as first seen on the wire, with all its values."""
-        found: dict[bytes, tuple[bytes, list[bytes]]] = {}
-        for lower, name, value in self.items:
-            found.setdefault(lower, (name, []))[1].append(value)
-        return iter(found.values())
-
-    def copy(self) -> Headers:
-        """A copy that may be changed."""
-        return Headers.fromItems(list(self.items))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FrozenHeaders) and other.items == self.items
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({[(name, value) for _, name, value in self.items]!r})"
-
-
-HeadersLike = FrozenHeaders | Mapping[Any, Any] | Iterable[tuple[bytes | str, bytes | str]]
-"""What a constructor takes for headers: Headers, a mapping of name to value or values, or pairs."""
-
-
-class Headers(FrozenHeaders):
-    """Headers that may be changed: all methods of L{twisted.web.http_headers.Headers}."""
-
-    __slots__ = ()
-
-    def __init__(self, headers: HeadersLike = ()) -> None:
-        if isinstance(headers, FrozenHeaders):
-            super().__init__(list(headers.items))
-            return
-        super().__init__([])
-        pairs: Iterable[tuple[Any, Any]] = headers.items() if isinstance(headers, Mapping) else headers
-        for name, value in pairs:
-            for each in value if isinstance(value, (list, tuple)) else (value,):
-                self.addRawHeader(name, each)
-
-    @classmethod
-    def fromItems(cls, items: list[Item]) -> Headers:
-        """Headers over C{items} themselves: not checked, not copied."""
-        made = cls.__new__(cls)
-        made.items = items
-        return made
-
-    def addRawHeader(self, name: bytes | str, value: bytes | str) -> None:
-        """Add one line at the end.
-
-        @raise ValueError: as L{headerItem}.
-        """
-        self.items.append(headerItem(name, value))
-
-    def setRawHeaders(self, name: bytes | str, values: Sequence[bytes | str]) -> None:
-        """Replace all lines of this name; the first keeps its place.
-
-        @raise ValueError: as L{headerItem}.
-        @raise TypeError: when C{values} is one string, a slip that would set one line a character.
-        """
-        if isinstance(values, (bytes, str)):
-            raise TypeError("setRawHeaders takes a list of values")
-        new = [headerItem(name, value) for value in values]
-        lower = _name(name).lower()
-        at = next((i for i, item in enumerate(self.items) if item[0] == lower), len(self.items))
-        rest = [item for item in self.items[at:] if item[0] != lower]
-        self.items[at:] = new + rest
-
-    def removeHeader(self, name: bytes | str) -> None:
-        """Remove all lines of this name, if any."""
-        lower = _name(name).lower()
-        self.items[:] = [item for item in self.items if item[0] != lower]
 
 
 @frozen
@@ -453,7 +336,7 @@ class Response:
 
     @phrase.setter
     def phrase(self, phrase: bytes) -> None:
-        if _BAD_VALUE.search(phrase):
+        if BAD_VALUE.search(phrase):
             raise ValueError("the reason phrase has a control character")
         self._phrase = phrase
 
@@ -488,101 +371,3 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.code}>"
-
-
-class Upstream:
-    """A server that requests are sent to.
-
-    @ivar url: as configured, without weight: C{http://127.0.0.1:9000/base}, C{unix:/run/app.sock}.
-    @ivar weight: a positive share for balancers that have shares.
-    @ivar metadata: what its source tells about it.
-    @ivar inFlight: exchanges that run there now, tunnels included. Read-only for plugins, as the next two.
-    @ivar latency: seconds to the first byte, a moving average; None before the first answer.
-    @ivar state: C{"up"}, or why it gets no requests.
-    """
-
-    __slots__ = ("backup", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "url", "weight")
-
-    def __init__(self, url: str, weight: int = 1, metadata: Mapping[str, Any] | None = None, *, backup: bool = False,
-                 maxConnections: int = 0) -> None:
-        self.location = parseLocation(url)
-        self.url = url
-        self.key = self.location.key
-        if weight < 0:
-            raise ValueError("a weight is not negative")
-        self.weight = weight
-        self.metadata: Mapping[str, Any] = metadata or {}
-        self.backup = backup
-        self.maxConnections = maxConnections
-        self.inFlight = 0
-        self.latency: float | None = None
-        self.state = "up"
-
-    def __repr__(self) -> str:
-        return f"<Upstream {self.key}>"
-
-
-class Outcome(NamedTuple):
-    """How one attempt at an upstream ended. Times are seconds, None when that point was not reached.
-
-    C{error} is the word of L{twistproxy.errors.ErrorKind.reason}, empty for a complete answer; C{code} the upstream's
-    status, 0 without one; C{bytesIn} counts body bytes sent to the upstream and C{bytesOut} those that came from it, a
-    tunnel's included; C{reused} says whether the connection had served before.
-    """
-
-    upstream: Upstream
-    error: str
-    code: int
-    connectTime: float | None
-    firstByteTime: float | None
-    duration: float
-    bytesIn: int
-    bytesOut: int
-    reused: bool
-
-
-@frozen
-class Health:
-    """What a health check found. C{latency} in seconds."""
-
-    ok: bool
-    detail: str = ""
-    latency: float | None = None
-
-
-@frozen
-class Attempt:
-    """What a retry policy decides about.
-
-    @ivar request: the inbound request.
-    @ivar upstream: who was asked.
-    @ivar number: 1 for the first.
-    @ivar error: what went wrong; None when C{response} came.
-    @ivar sent: whether any byte of the request may have reached the upstream.
-    @ivar replayable: whether the body can be sent again.
-    """
-
-    request: InboundRequest
-    upstream: Upstream
-    number: int
-    error: Exception | None
-    response: Response | None
-    sent: bool
-    replayable: bool
-
-
-@frozen
-class Retry:
-    """Ask another upstream, after C{delay} seconds."""
-
-    delay: float = 0.0
-
-
-@frozen
-class Commit:
-    """Give the client what there is."""
-
-
-@frozen
-class GiveUp:
-    """Fail with the attempt's error."""

@@ -1,0 +1,111 @@
+"""Upstreams, and what became of asking them: plain data for balancers, health checks and retry policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attrs import frozen
+
+from twistproxy.location import parseLocation
+
+if TYPE_CHECKING:
+    from twistproxy.messages import InboundRequest, Response
+
+
+class Upstream:
+    """A server that requests are sent to.
+
+    @ivar url: as configured, without weight: C{http://127.0.0.1:9000/base}, C{unix:/run/app.sock}.
+    @ivar weight: a positive share for balancers that have shares.
+    @ivar metadata: what its source tells about it.
+    @ivar inFlight: exchanges that run there now, tunnels included. Read-only for plugins, as the next two.
+    @ivar latency: seconds to the first byte, a moving average; None before the first answer.
+    @ivar state: C{"up"}, or why it gets no requests.
+    """
+
+    __slots__ = ("backup", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "url", "weight")
+
+    def __init__(self, url: str, weight: int = 1, metadata: Mapping[str, Any] | None = None, *, backup: bool = False,
+                 maxConnections: int = 0) -> None:
+        self.location = parseLocation(url)
+        self.url = url
+        self.key = self.location.key
+        if weight < 0:
+            raise ValueError("a weight is not negative")
+        self.weight = weight
+        self.metadata: Mapping[str, Any] = metadata or {}
+        self.backup = backup
+        self.maxConnections = maxConnections
+        self.inFlight = 0
+        self.latency: float | None = None
+        self.state = "up"
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.key}>"
+
+
+class Outcome(NamedTuple):
+    """How one attempt at an upstream ended. Times are seconds, None when that point was not reached.
+
+    C{error} is the word of L{twistproxy.errors.ErrorKind.reason}, empty for a complete answer; C{code} the upstream's
+    status, 0 without one; C{bytesIn} counts body bytes sent to the upstream and C{bytesOut} those that came from it, a
+    tunnel's included; C{reused} says whether the connection had served before.
+    """
+
+    upstream: Upstream
+    error: str
+    code: int
+    connectTime: float | None
+    firstByteTime: float | None
+    duration: float
+    bytesIn: int
+    bytesOut: int
+    reused: bool
+
+
+@frozen
+class Health:
+    """What a health check found. C{latency} in seconds."""
+
+    ok: bool
+    detail: str = ""
+    latency: float | None = None
+
+
+@frozen
+class Attempt:
+    """What a retry policy decides about.
+
+    @ivar request: the inbound request.
+    @ivar upstream: who was asked.
+    @ivar number: 1 for the first.
+    @ivar error: what went wrong; None when C{response} came.
+    @ivar sent: whether any byte of the request may have reached the upstream.
+    @ivar replayable: whether the body can be sent again.
+    """
+
+    request: InboundRequest
+    upstream: Upstream
+    number: int
+    error: Exception | None
+    response: Response | None
+    sent: bool
+    replayable: bool
+
+
+@frozen
+class Retry:
+    """Ask another upstream, after C{delay} seconds."""
+
+    delay: float = 0.0
+
+
+@frozen
+class Commit:
+    """Give the client what there is."""
+
+
+@frozen
+class GiveUp:
+    """Fail with the attempt's error."""
