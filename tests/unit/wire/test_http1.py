@@ -165,6 +165,26 @@ class RequestReaderTests(ReaderTestCase):
             self.assertEqual(self.feed(CHUNKS % 1), [b"/1", b"hello", [b"1"]])
             self.reader.startNextMessage()
 
+    def test_faultsAtALimitAreTheSameHoweverTheyAreCut(self) -> None:
+        settings = Settings(maxHeadBytes=60, maxTargetBytes=8)
+
+        def reasonOf(pieces: list[bytes]) -> str:
+            reader = RequestReader(settings)
+            for piece in pieces:
+                reader.receiveData(piece)
+                try:
+                    reader.nextEvent()
+                except ProxyError as error:
+                    return error.kind.reason
+            return ""
+
+        for start in (b"GET /", b"GET / HTTP/1.1\r\n", b"GET /456789 HTTP/1.1\r\n", b"GET / HTTP/2.0\r\n"):
+            for fault in (b"", b"\n", b"\r", b"\r\n", b"\r\r\n", b"\r\n\r\n", b" HTTP/1.1\r\n\r\n"):
+                for at in range(len(start), 65):
+                    data = start.ljust(at, b"x") + fault + b"yy"
+                    reasons = {reasonOf([data]), reasonOf([data[:at], data[at:]]), reasonOf([bytes([each]) for each in data])}
+                    self.assertEqual(len(reasons), 1, (data, reasons))
+
     def test_idleReaderHoldsNothing(self) -> None:
         self.feed(CHUNKS % 1)
         self.reader.startNextMessage()
