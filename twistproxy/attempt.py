@@ -193,6 +193,8 @@ class UpstreamAttempt:
                     connection.sendData(piece)
                 if body.ended:
                     connection.sendEnd(body.trailers)
+                else:
+                    self._exchange.uploadResumed()
             else:
                 if self._reused and contents is None and mayRepeat(outbound.method, outbound.headers):
                     self._replay = []
@@ -203,12 +205,11 @@ class UpstreamAttempt:
     def bodyReceived(self, data: bytes) -> None:
         """A piece of the request's body is to be sent."""
         self.bytesIn += len(data)
-        if self._replay is not None:
-            if self.bytesIn > self._settings.maxReplayBytes:
-                self._replay = None
-            else:
-                self._replay.append(data)
         connection = self.connection
+        if self._replay is not None:
+            self._replay.append(data)
+            if connection is not None and self.bytesIn > self._settings.maxReplayBytes:
+                self._replay = None
         if connection is not None:
             connection.sendData(data)
             if not self._corked:
@@ -281,6 +282,8 @@ class UpstreamAttempt:
             self._repeated = True
             self._reused = False
             self.bytesIn = 0 if self._replay is None else self.bytesIn
+            if not outbound.body.ended:
+                self._exchange.uploadPaused()  # until there is a connection: what comes nevertheless is kept
             self._request(fresh=True)
         else:
             self._fail(error)
