@@ -293,7 +293,7 @@ class SplittingTests(SynchronousTestCase):
     @example(b"GET /" + b"a" * 700 + b"\n HTTP/1.1\r\n\r\n", 1)
     @example(b"GET / HTTP/1.1\r\nA: " + b"a" * 400 + b"\nHost: a\r\n\r\n", 1)
     @example(b"GET /" + b"a" * 60 + b" HTTP/1.1\r\nA: b\n\r\n\r\n", 1)
-    @fuzz(700)
+    @fuzz(600)
     def test_requestsAreTheSame(self, data: bytes, seed: int) -> None:
         self.assertSame(requests([data], SETTINGS), requests(cut(data, seed), SETTINGS))
 
@@ -304,7 +304,7 @@ class SplittingTests(SynchronousTestCase):
         self.assertSame(requests([data], limits), requests(cut(data, seed), limits))
 
     @given(mutated(RESPONSE_BYTES), st.integers(1, 1000), st.booleans())
-    @fuzz(700)
+    @fuzz(600)
     def test_responsesAreTheSame(self, data: bytes, seed: int, toHead: bool) -> None:
         self.assertSame(responses([data], toHead, SETTINGS), responses(cut(data, seed), toHead, SETTINGS))
 
@@ -313,12 +313,12 @@ class AnyBytesTests(SynchronousTestCase):
     """Nothing but L{ProxyError} comes out of bytes."""
 
     @given(st.one_of(st.binary(max_size=300), mutated(REQUEST_BYTES)), st.integers(0, 1000))
-    @fuzz(500)
+    @fuzz(400)
     def test_requestsNeverRaiseAnythingElse(self, data: bytes, seed: int) -> None:
         requests(cut(data, seed), ROOMY)
 
     @given(st.one_of(st.binary(max_size=300), mutated(RESPONSE_BYTES)), st.integers(0, 1000))
-    @fuzz(500)
+    @fuzz(400)
     def test_responsesNeverRaiseAnythingElse(self, data: bytes, seed: int) -> None:
         responses(cut(data, seed), bool(seed % 2), ROOMY)
 
@@ -385,7 +385,7 @@ class H11Tests(SynchronousTestCase):
             self.assertEqual(kept, [(name, value) for name, _, value in ours])
 
     @given(mutated(REQUEST_BYTES))
-    @fuzz(1500)
+    @fuzz(900)
     def test_requests(self, data: bytes) -> None:
         found, _ = requests([data], ROOMY)
         if not found or len(found[0]) < 3:
@@ -407,7 +407,7 @@ class H11Tests(SynchronousTestCase):
         self.assertSameTrailers(theirTrailers, trailers)
 
     @given(mutated(RESPONSE_BYTES), st.booleans())
-    @fuzz(1500)
+    @fuzz(900)
     def test_responses(self, data: bytes, toHead: bool) -> None:
         found, _ = responses([data], toHead, ROOMY)
         first = next((each for each in found if each[0]["code"] >= 200), None)
@@ -455,7 +455,7 @@ class LlhttpTests(SynchronousTestCase):
         return True
 
     @given(mutated(REQUEST_BYTES))
-    @fuzz(1500)
+    @fuzz(900)
     def test_requestHeads(self, data: bytes) -> None:
         found, reason = requests([data], ROOMY)
         if not found or reason == CODING_NOT_IMPLEMENTED.reason:
@@ -470,7 +470,7 @@ class LlhttpTests(SynchronousTestCase):
         self.assertEqual(seen.items, [item[1:] for item in head["items"]])
 
     @given(mutated(RESPONSE_BYTES))
-    @fuzz(1000)
+    @fuzz(600)
     def test_responseHeads(self, data: bytes) -> None:
         found, _ = responses([data], False, ROOMY)
         if not found or found[0][0]["code"] == 101:
@@ -494,7 +494,7 @@ class LineTests(SynchronousTestCase):
             self.assertEqual(line[len(name) + 1 :].strip(b" \t"), value)
 
     @given(mutated(REQUEST_BYTES))
-    @fuzz(1000)
+    @fuzz(600)
     def test_requests(self, data: bytes) -> None:
         found, _ = requests([data], ROOMY)
         if found:
@@ -506,7 +506,7 @@ class LineTests(SynchronousTestCase):
             self.assertEqual(length == CHUNKED, bool(re.search(rb"\r\ntransfer-encoding:[ \t]*chunked *\r\n", block.lower())))
 
     @given(mutated(RESPONSE_BYTES))
-    @fuzz(1000)
+    @fuzz(600)
     def test_responses(self, data: bytes) -> None:
         found, _ = responses([data], False, ROOMY)
         if found:
