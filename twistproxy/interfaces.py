@@ -158,7 +158,7 @@ class IPluginFactory(Interface):
     provides: Sequence[type[Interface]] = Attribute("""The interfaces that its objects implement.""")
     summary: str = Attribute("""One line for C{--list-plugins}.""")
 
-    def build(context: Any, *args: Any, **options: Any) -> Any:
+    def build(context: Any, /, *args: Any, **options: Any) -> Any:
         """Make the object.
 
         @raise twistproxy.errors.ConfigurationError: when it cannot be made of these options; refused at start, by name.

@@ -85,7 +85,7 @@ class Plugin:
 
         return checkOptions(self, args, options, directory)
 
-    def build(self, context: Any, *args: Any, **options: Any) -> Any:
+    def build(self, context: Any, /, *args: Any, **options: Any) -> Any:
         """Make the object and verify it.
 
         @param context: a L{twistproxy.config.BuildContext}, for a constructor with a parameter of that name.

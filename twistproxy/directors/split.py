@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from zope.interface import implementer
 
@@ -56,12 +56,13 @@ class Split:
         return self._pools[best][0]
 
     def _of(self, key: bytes) -> str:
-        left = crc32(key) * self._total >> 32
+        # Not crc32: the pool's own balancer may hash the same key by that, and would see the keys of one share only.
+        left = int.from_bytes(blake2b(key, digest_size=8).digest()) * self._total >> 64
         for name, weight in self._pools:
             left -= weight
             if left < 0:
                 return name
-        raise AssertionError("a checksum has 32 bits")
+        raise AssertionError("a digest of 8 bytes has 64 bits")
 
 
 def checkPools(context: BuildContext | None, names: Iterable[str]) -> None:

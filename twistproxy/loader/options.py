@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import BoundArguments, Parameter, Signature, isclass, signature
 from typing import Any, Final, Union, get_args, get_origin
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from twistproxy.errors import ConfigurationError
 from twistproxy.loader.secret import Secret
@@ -158,7 +158,7 @@ def _takeOptions(
         elif option is not None:
             given[option.parameter] = take(option, value)
         elif rest is not None:
-            given.setdefault(rest.parameter, {})[name] = take(rest, value)
+            given.setdefault(rest.parameter, {})[name] = take(evolve(rest, name=name), value)
         else:
             problems.append(f"has no option {name!r}{didYouMean(name, [each.name for each in named]) or _known(named)}")
 
