@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.plugins import twistproxy_plugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
 
+from twisted.plugins import twistproxy_plugin
 from twistproxy.body import EMPTY, Body
 from twistproxy.config import BuildContext
 from twistproxy.configuring.reading import Reader

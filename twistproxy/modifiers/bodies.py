@@ -25,7 +25,8 @@ class BodySelection:
         for each in types:
             if each.count("/") != 1 and each != "text":
                 raise ValueError(f"types: {each!r} is no content type such as text/html or text/*")
-        self._types = frozenset(each.lower().encode() for each in types)
+        self._takesText = "text" in types
+        self._types = frozenset(each.lower().encode() for each in types if each != "text")
 
     def chooses(self, request: InboundRequest, response: Response) -> bool:
         """Whether this answer's body is to be changed.
@@ -50,7 +51,7 @@ class BodySelection:
     def _isOfType(self, kind: bytes) -> bool:
         if kind == b"text/event-stream":
             return False
-        if b"text" in self._types and (kind.startswith(b"text/") or kind.endswith((b"+json", b"+xml")) or kind in _TEXT):
+        if self._takesText and (kind.startswith(b"text/") or kind.endswith((b"+json", b"+xml")) or kind in _TEXT):
             return True
         return not self._types.isdisjoint((kind, kind.partition(b"/")[0] + b"/*", b"*/*"))
 

@@ -13,9 +13,7 @@ class HostTests(DirectorTestCase):
         """What Host says in the head that is sent."""
         request = asked(host=host)
         self.assertIs(built(IDirector, written).direct(request, request.outbound), None)
-        head = requestHead(
-            request.outbound, parseLocation(upstream), inboundHosts=[host] if host else [], length=0, touched=True
-        )
+        head = requestHead(request.outbound, parseLocation(upstream), 0, True, b"", [host] if host else [])
         (line,) = (each for each in head.split(b"\r\n") if each.lower().startswith(b"host:"))
         return line.partition(b": ")[2]
 

@@ -89,8 +89,9 @@ class RequestHeadersTests(DirectorTestCase):
         self.refuses("request-headers:set=X A=1", "request-headers: set: 'X A' is not the name of a header")
         self.refuses("request-headers:set=X-A", "request-headers: set: 'X-A' is not NAME=VALUE")
         self.refuses("request-headers:remove=*", "request-headers: remove: a star alone would remove all headers")
-        self.refuses("request-headers:X-A", "request-headers: takes no argument 'X-A' (its options: remove, rename, set, add)")
-        self.refuses("request-headers:delete=X-A", "request-headers: has no option 'delete' (its options: remove, rename, set, add)")
+        options = "(its options: remove, rename, set, add)"
+        self.refuses("request-headers:X-A", f"request-headers: takes no argument 'X-A' {options}")
+        self.refuses("request-headers:delete=X-A", f"request-headers: has no option 'delete' {options}")
         self.refuses(
             {"use": "request-headers", "set": {"X-A": "a\r\nX-B: b"}},
             "request-headers: set: the value of X-A has a control character",
