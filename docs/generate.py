@@ -18,6 +18,8 @@ from attrs import frozen
 
 from twistproxy import errors, interfaces, settings
 from twistproxy.configuring.settings import ROUTE_SETTINGS
+from twistproxy.loader.finder import findPlugins
+from twistproxy.loader.listing import helpPlugin
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 _MARK = "<!-- Made by docs/generate.py: change the code that it is made from. -->\n\n"
@@ -36,6 +38,7 @@ def pages() -> dict[str, str]:
         "errors.md": errorsPage(),
         "command-line.md": commandLinePage(),
         "interfaces.md": interfacesPage(),
+        "plugins.md": pluginsPage(),
     }
     return {name: _MARK + text.rstrip() + "\n" for name, text in made.items()}
 
@@ -180,6 +183,35 @@ def _sentence(words: str, takesValue: bool) -> str:
     if takesValue:
         words = re.sub(r"^[A-Z][\w=.\[\],-]*(?<![,:])", r"`\g<0>`", words)
     return re.sub(r" \[default: (.*)\]$", r" Default: \1.", words)
+
+
+# Built-in plugins.
+
+_PLUGINS = """\
+# Built-in plugins
+
+What comes with twistproxy, as `--help-plugin TAG` shows it. How a plugin is named with its options:
+[SPEC](command-line.md#spec) on the command line, and [a plugin](configuration-file.md#a-plugin) in a file.
+
+"""
+
+
+def pluginsPage() -> str:
+    """Those of twistproxy's own drop-in, by their kind."""
+    found = findPlugins()
+    ours = [each for each in found.byTag.values() if getattr(each, "className", "").startswith("twistproxy.")]
+    page = _PLUGINS
+    for kind in sorted({each.provides[0].__name__ for each in ours}, key=_order):
+        page += f"## {kind}\n\n"
+        for plugin in sorted((each for each in ours if each.provides[0].__name__ == kind), key=lambda each: each.tag):
+            text = helpPlugin(found, plugin.tag).partition("\n\n")[2]
+            page += f"### {plugin.tag}\n\n```text\n{text.rstrip()}\n```\n\n"
+    return page
+
+
+def _order(kind: str) -> int:
+    """In which order kinds are known: that of their definition."""
+    return list(vars(interfaces)).index(kind)
 
 
 # Interfaces.

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.session import ROOT
 
-NAMES = ("settings.md", "errors.md", "command-line.md", "interfaces.md")
+NAMES = ("settings.md", "errors.md", "command-line.md", "interfaces.md", "plugins.md")
 
 
 @pytest.fixture(scope="module")
