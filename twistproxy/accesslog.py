@@ -84,6 +84,19 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
     )
 
 
+class Recording:
+    """Hands the record of each exchange to an access log."""
+
+    def __init__(self, log: IAccessLog, clock: Any) -> None:
+        """@param clock: the reactor."""
+        self._log = log
+        self._seconds = clock.seconds
+
+    def log(self, exchange: Exchange) -> None:
+        """What the engine calls."""
+        self._log.log(recordOf(exchange, self._seconds()))
+
+
 def _quoted(text: str) -> str:
     """For between two quotation marks: what could end the field or the line is escaped, as Apache does it."""
     if not text:

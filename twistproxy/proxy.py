@@ -12,9 +12,10 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.engine import Engine, Route
-from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier
+from twistproxy.interfaces import IAccessLog, IBalancer, IDirector, IErrorHandler, IResponseModifier
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
 from twistproxy.settings import Settings
@@ -77,7 +78,7 @@ class ReverseProxy(Service, ProxyFactory):
         modifiers: Sequence[IResponseModifier] = (),
         errorHandlers: Sequence[IErrorHandler] = (),
         middleware: Sequence[Any] = (),
-        accessLogs: Sequence[Any] = (),
+        accessLogs: Sequence[IAccessLog] = (),
         pools: Mapping[str, UpstreamGroup] | None = None,
         settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
@@ -98,7 +99,8 @@ class ReverseProxy(Service, ProxyFactory):
             return route
 
         groups = {"default": group, **(pools or {})}
-        ProxyFactory.__init__(self, Engine(reactor, settings, groups, routeFor, errorHandlers, accessLogs))
+        logs = [Recording(log, reactor) for log in accessLogs]
+        ProxyFactory.__init__(self, Engine(reactor, settings, groups, routeFor, errorHandlers, logs))
 
     @staticmethod
     def _members(upstreams: Iterable[str | Upstream]) -> list[Upstream]:

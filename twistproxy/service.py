@@ -18,12 +18,11 @@ from twisted.logger import FileLogObserver, ILogObserver, Logger, formatEventAsC
 from twisted.python.failure import Failure
 from zope.interface import provider
 
-from twistproxy.accesslog import FileAccessLog, recordOf
+from twistproxy.accesslog import FileAccessLog, Recording
 from twistproxy.config import AccessLogConfig, Configuration, PluginUse, RouteConfig, buildPlugins
 from twistproxy.demo import DemoUpstreams
 from twistproxy.engine import Engine, Route
 from twistproxy.errors import ConfigurationError
-from twistproxy.exchange import Exchange
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
@@ -32,17 +31,6 @@ from twistproxy.upstream.group import UpstreamGroup
 _log: Final = Logger()
 ERROR_NAMESPACE: Final = "twistproxy.error"
 """The logger namespace of failed exchanges and plugins: what C{--error-log} writes to its own file."""
-
-
-class _Recording:
-    """Hands records of exchanges to an access log."""
-
-    def __init__(self, log: Any, reactor: Any) -> None:
-        self._log = log
-        self._seconds = reactor.seconds
-
-    def log(self, exchange: Exchange) -> None:
-        self._log.log(recordOf(exchange, self._seconds()))
 
 
 def _routes(
@@ -78,7 +66,7 @@ def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[Plug
     routes = _routes(configuration, plugins, groups)
     routeFor = Router((each.match, route) for each, route in routes).route
     handlers = [plugins[use] for use in configuration.errorHandlers]
-    return Engine(reactor, configuration.settings, groups, routeFor, handlers, [_Recording(log, reactor) for log in accessLogs])
+    return Engine(reactor, configuration.settings, groups, routeFor, handlers, [Recording(log, reactor) for log in accessLogs])
 
 
 class ProxyService(MultiService):
