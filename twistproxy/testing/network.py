@@ -61,6 +61,7 @@ class MemoryNetwork(DeliveryReactor):
         super().__init__(hosts)
         self._rawClients: list[RawClient] = []
         self._rawServers: list[RawServer] = []
+        self._pastMaxBufferedUnderTest = 0
 
     # Listening and connecting.
 
@@ -217,6 +218,18 @@ class MemoryNetwork(DeliveryReactor):
         if transport is not None:
             return transport.maxBuffered
         return max([self._pastMaxBuffered, *(each.maxBuffered for each in self.connections)])
+
+    @property
+    def maxBufferedUnderTest(self) -> int:
+        """The same, of any one transport of what is tested: those of raw clients and raw peers do not count."""
+        tested = (each.maxBuffered for each in self.connections if not isinstance(each.application, RawPeer))
+        return max([self._pastMaxBufferedUnderTest, *tested])
+
+    def forget(self, transport: MemoryTransport) -> None:
+        """Serve C{transport} no longer."""
+        super().forget(transport)
+        if not isinstance(transport.application, RawPeer):
+            self._pastMaxBufferedUnderTest = max(self._pastMaxBufferedUnderTest, transport.maxBuffered)
 
     def assertClean(self) -> None:
         """Check that nothing is left over.

@@ -41,6 +41,9 @@ class RawPeer(Protocol):
     eof: bool
     """Whether the other side has closed its writing half or the whole connection, and everything was read."""
 
+    onEnd: Callable[[RawPeer], object] | None
+    """Called once with this peer when nothing will come any more: after an end of file, or when the connection is lost."""
+
     def __init__(
         self,
         onData: Callable[[RawPeer, bytes], object] | None = None,
@@ -52,6 +55,7 @@ class RawPeer(Protocol):
         """
         self.onData = onData
         self.onConnect = onConnect
+        self.onEnd = None
         self.closed = None
         self.eof = False
         self._received = bytearray()
@@ -114,6 +118,7 @@ class RawPeer(Protocol):
     def readConnectionLost(self) -> None:
         """Note the end of file."""
         self.eof = True
+        self._tellEnd()
 
     def writeConnectionLost(self) -> None:
         """Do nothing: C{halfClose} asked for it."""
@@ -122,6 +127,12 @@ class RawPeer(Protocol):
         """Note the reason."""
         self.isOpen = False
         self.closed = reason
+        self._tellEnd()
+
+    def _tellEnd(self) -> None:
+        onEnd, self.onEnd = self.onEnd, None
+        if onEnd is not None:
+            onEnd(self)
 
     def _whenOpen(self, action: Callable[[], object]) -> None:
         if self.isOpen:

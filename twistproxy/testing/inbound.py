@@ -1,0 +1,39 @@
+"""A request as plugins get it, for tests that call a hook themselves."""
+
+from __future__ import annotations
+
+from twistproxy.body import EMPTY, Body
+from twistproxy.forwarding import identify, outboundItems
+from twistproxy.messages import Address, HeadersLike, InboundRequest, OutboundRequest
+from twistproxy.testing.composing import withHost
+
+
+def makeRequest(
+    method: str | bytes = "GET",
+    target: str | bytes = "/",
+    headers: HeadersLike = (),
+    body: bytes = b"",
+    *,
+    client: str = "203.0.113.9",
+    scheme: str = "http",
+) -> InboundRequest:
+    """A request, and the one that would be sent on as its C{outbound}::
+
+        request = makeRequest("GET", "/x?y=1", {"X-Team": "blue"})
+        Tenant().direct(request, request.outbound)
+
+    @param headers: C{Host: app.example} is added if it is not there.
+    @param client: the address that it comes from.
+    """
+    method = method.encode() if isinstance(method, str) else method
+    target = target.encode() if isinstance(target, str) else target
+    fields = withHost(headers)
+    if body:
+        fields.setRawHeaders("Content-Length", [str(len(body))])
+    identity = identify(Address(client, 50000), scheme, ())
+    options = b",".join(fields.getRawHeaders(b"connection", [])).lower().split(b",")
+    items, address = outboundItems(fields.items, [each.strip() for each in options if each.strip()], identity)
+    request = InboundRequest(method, target, fields.items, address, identity.peer, scheme)
+    request.body = Body.of(body) if body else EMPTY
+    request.outbound = OutboundRequest(method, target, items, request.body, address, scheme)
+    return request
