@@ -232,8 +232,7 @@ class StreamingChannel(HTTPChannel):
         if isinstance(request, StreamingRequest):
             request.rawHead, self._head = self._head, b""
             command, target, version = self._command, self._path, self._version
-            host = request.requestHeaders.getRawHeaders(b"host", [b""])[0]
-            path = self.site.proxiedTarget(command, target, host)
+            path = self.site.proxiedTarget(command, target, request.getHeader(b"host") or b"")
             if path is not None:
                 self._path = path
                 if self.length != 0:

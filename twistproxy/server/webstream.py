@@ -21,7 +21,7 @@ from twistproxy.delivery import hasNoBody
 from twistproxy.errorpage import errorPage, statusPhrase
 from twistproxy.errors import BODY_TOO_LARGE, CLIENT_TIMEOUT, INTERNAL, ProxyError
 from twistproxy.exchange import Exchange
-from twistproxy.messages import Item, Response
+from twistproxy.messages import Item
 from twistproxy.server._twisted import IncomingBody, speaksHttp1, takeOver
 from twistproxy.server.progress import ackedBytes
 from twistproxy.sweep import NEVER
@@ -159,6 +159,7 @@ class WebStream:
     _keepAlive = True
     _noBody = False
     _headPending = False
+    _isSwitching = False
     _writePaused = False
     _acked: int | None = None
     _isOver = False  # the answer is complete, or nobody is there to get it
@@ -170,6 +171,7 @@ class WebStream:
         self._request = request
         self._path = path
         self._channel = request.channel
+        self._isHttp1 = speaksHttp1(request)
         self._incoming: IncomingBody | None = getattr(request, "incoming", None)
         self._out: list[bytes] = []
 
@@ -210,7 +212,7 @@ class WebStream:
         else:
             self._spooled = SpooledBody(self._request.content, self._engine.reactor, self._spoolFailed)
             length = self._spooled.left
-            if head.length not in (length, CHUNKED) and speaksHttp1(self._request):
+            if head.length not in (length, CHUNKED) and self._isHttp1:
                 raise bad("the length of the body is not clear")
         if limit is not None and length > limit:
             raise ProxyError(BODY_TOO_LARGE, f"more than {limit} bytes")
@@ -277,9 +279,7 @@ class WebStream:
         """Answer what is no request that could be sent on."""
         self._keepAlive = False
         accept: bytes = self._request.getHeader(b"accept") or b""
-        self._answer(errorPage(error.kind, accept.decode("latin-1"), ""))
-
-    def _answer(self, page: Response) -> None:
+        page = errorPage(error.kind, accept.decode("latin-1"), "")
         text = page.body.contents or b""
         items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
         self.sendHead(page.code, statusPhrase(page.code), items, len(text))
@@ -295,6 +295,8 @@ class WebStream:
 
     def pauseBody(self) -> None:
         """Take no more of the request's body for now."""
+        if self._isOver:
+            return
         self._isReading = False
         if self._source is not None:
             self._source.pause()
@@ -303,8 +305,10 @@ class WebStream:
 
     def resumeBody(self) -> None:
         """Take more."""
+        if self._isOver:
+            return
         self._isReading = True
-        if self._source is not None and not self._isOver:
+        if self._source is not None:
             self._source.resume()
             self._awaitBody()
 
@@ -326,7 +330,7 @@ class WebStream:
 
         A 100 goes only to a client whose body is streamed: twisted.web has sent its own to any other.
         """
-        if self._isOver or self._head is None or not self._head.minor or not speaksHttp1(self._request):
+        if self._isOver or self._head is None or not self._head.minor or not self._isHttp1:
             return
         if code != 100 or self._incoming is not None:
             self._channel.write(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items))
@@ -337,7 +341,8 @@ class WebStream:
         if self._isOver:
             return
         if code == 101:
-            self._request.code = 101
+            self._isSwitching = True
+            self._request.code = code
             self._out.append(encodeHead(b"HTTP/1.1 101 %b\r\n" % phrase, items))
             return
         request = self._request
@@ -361,7 +366,7 @@ class WebStream:
 
     def _closeAfterwards(self) -> None:
         self._keepAlive = False
-        if speaksHttp1(self._request):
+        if self._isHttp1:
             self._request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             self._channel.persistent = False
 
@@ -385,10 +390,6 @@ class WebStream:
         for piece in out or [b""]:
             self._request.write(piece)
 
-    @property
-    def _isSwitching(self) -> bool:
-        return bool(self._request.code == 101)
-
     def sendEnd(self, trailers: list[Item]) -> None:
         """The answer is complete; twisted.web has no way to send trailers."""
         self.flush()
@@ -405,7 +406,7 @@ class WebStream:
             return
         self._stop()
         self._request.unregisterProducer()
-        if not speaksHttp1(self._request):
+        if not self._isHttp1:
             self._channel.abortConnection()
         elif self._isUntilClose:
             self.transport.abortConnection()
@@ -466,7 +467,7 @@ class WebStream:
     def abort(self) -> None:
         """Cut the connection, or, under HTTP/2, the stream."""
         if not self._isLost:
-            (self.transport if speaksHttp1(self._request) else self._channel).abortConnection()
+            (self.transport if self._isHttp1 else self._channel).abortConnection()
 
     # As the producer of the answer.
 
