@@ -4,18 +4,24 @@ L{ProxyHarness} is a whole proxy with plugins in it, scripted upstreams behind i
 
     from twistproxy.testing import FakeUpstream, ProxyHarness
 
-    upstream = FakeUpstream(body=b"hi").wait(30).respond(200, body=b"late")
-    with ProxyHarness(director="tenant:header=X-Team", upstream=upstream) as harness:
+    def tagging(inbound, outbound):
+        outbound.headers.setRawHeaders("X-Tag", ["yes"])
+
+    upstream = FakeUpstream().wait(30).respond(200, body=b"late")
+    with ProxyHarness(director=tagging, balancer="random:seed=1", upstream=upstream) as harness:
         answer = harness.get("/x", headers={"X-Team": "blue"})
         assert answer.status == 0
         harness.advance(30)
         assert (answer.status, answer.body) == (200, b"late")
-        assert harness.upstream.requests[0].target == b"/x"
+        assert upstream.requests[0].target == b"/x"
+        assert upstream.requests[0].headers.get("X-Tag") == "yes"
 
 L{checkPlugin} and L{checkBalancer} put any plugin through what every plugin has to stand. pytest finds the fixtures
 C{proxyHarness} and C{memoryNetwork} by itself; for trial there is L{ProxyTestMixin}.
 
 L{MemoryNetwork}, below all that, is a reactor with virtual time whose connections are in memory::
+
+    from twistproxy.testing import MemoryNetwork
 
     network = MemoryNetwork(hosts={"app.example": "10.0.0.7"})
     server = network.serve("10.0.0.7:80", onData=lambda peer, data: peer.send(b"got " + data))

@@ -9,11 +9,10 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import Interface
 
-from twistproxy.accesslog import recordOf
+from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.config import BuildContext
 from twistproxy.engine import Engine, Route
-from twistproxy.exchange import Exchange
 from twistproxy.interfaces import (
     IAccessLog,
     IBalancer,
@@ -81,7 +80,7 @@ class ProxyUnderTest:
             groups["default"], self._made("director"), self._made("modifier"), self._made("middleware"),
             self._made("errorHandler"), "default", retryPolicy=self._one("retryPolicy"), roundTripper=self._one("roundTripper"),
         )  # fmt: skip
-        logs = [_Recorder(log, network) for log in self._made("accessLog")]
+        logs = [Recording(log, network) for log in self._made("accessLog")]
         self.engine = Engine(network, settings, groups, lambda request: route, self._made("errorHandler"), logs)
         for service in self._services:
             service.startService()
@@ -105,17 +104,6 @@ class ProxyUnderTest:
         """
         self._port.stopListening()
         return [drainEngine(self.engine), *(maybeDeferred(service.stopService) for service in self._services)]
-
-
-class _Recorder:
-    """Hands records of exchanges to an access log."""
-
-    def __init__(self, log: Any, network: MemoryNetwork) -> None:
-        self._log = log
-        self._network = network
-
-    def log(self, exchange: Exchange) -> None:
-        self._log.log(recordOf(exchange, self._network.seconds()))
 
 
 def makeSettings(given: Settings | Mapping[str, Any] | None) -> Settings:

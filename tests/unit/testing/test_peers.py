@@ -5,6 +5,7 @@ Tests for what a test does with the in-memory network: raw peers, addresses, and
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -19,10 +20,11 @@ QUIET = Factory.forProtocol(Protocol)
 
 
 class TestExample(SynchronousTestCase):
-    def test_theExampleOfThePackageRuns(self) -> None:
-        _, rest = (inspect.getdoc(testing) or "").split("::\n\n")
-        example, _ = rest.split("\n\nCode under test")
-        exec(textwrap.dedent(example), {})
+    def test_theExamplesOfThePackageRun(self) -> None:
+        examples = re.findall(r"(?<=::\n\n)(?:    .*\n|\n)+", inspect.getdoc(testing) or "")
+        self.assertEqual(len(examples), 2)
+        for example in examples:
+            exec(textwrap.dedent(example), {})
 
 
 class TestAddresses(SynchronousTestCase):
