@@ -381,9 +381,9 @@ class ProxyTestCase(SynchronousTestCase):
             urls or [f"http://10.0.0.{at}" for at in range(1, len(scripts) + 1)],
             balancer=self.balancer,
             settings=Settings(**(settings or {})),
-            accessLogs=[self.accessLog],
             **options,
         )
+        proxy.engine.accessLogs = (self.accessLog,)
         self.port = self.network.listenTCP(8080, proxy, interface="10.1.0.1")
         proxy.startService()
         return proxy
