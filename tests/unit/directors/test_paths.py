@@ -27,8 +27,26 @@ class StripPrefixTests(DirectorTestCase):
             self.assertEqual(self.stripped(asked(target)), (left, b"/api"))
 
     def test_otherPathsStay(self) -> None:
-        for target in (b"/", b"/apix", b"/API/x", b"/x/api", b"/%61pi/x", b"*"):
+        for target in (b"/", b"/apix", b"/API/x", b"/x/api", b"/api%2Fx", b"/api/../x", b"/api/x/../../y", b"/../x?/api/", b"*"):
             self.assertEqual(self.stripped(asked(target)), (target, None))
+
+    def test_noSpellingGetsPast(self) -> None:
+        for target, left in [
+            (b"/%61pi/x", b"/x"), (b"//api//x", b"/x"), (b"/./api/x/", b"/x/"), (b"/y/../api/x?a/../b", b"/x?a/../b"),
+            (b"/%2E/ap%69", b"/"), (b"/..//api/%2fx%2Dy", b"/%2Fx-y"),
+        ]:  # fmt: skip
+            self.assertEqual(self.stripped(asked(target)), (left, b"/api"))
+
+    def test_noPathLeadsOut(self) -> None:
+        for target, left in [
+            (b"/api/x/../y", b"/y"), (b"/api/x/%2e%2E/", b"/"), (b"/api/x/..", b"/"), (b"/api/a/b/.", b"/a/b/"),
+            (b"/api/x/../../api/y", b"/y"), (b"/api/x/../../../../api/../api/z", b"/z"),
+        ]:  # fmt: skip
+            self.assertEqual(self.stripped(asked(target)), (left, b"/api"))
+
+    def test_dotsThatAreNoSegmentsStay(self) -> None:
+        for rest in (b"/.well-known//x", b"/...", b"/a./.b/..c", b"/a%2e"):
+            self.assertEqual(self.stripped(asked(b"/api" + rest)), (rest, b"/api"))
 
     def test_theFirstThatFits(self) -> None:
         for written in ("strip-prefix:/a/b,/a", {"use": "strip-prefix", "prefix": ["/a/b/", "/a"]}):
@@ -55,6 +73,7 @@ class StripPrefixTests(DirectorTestCase):
         self.refuses("strip-prefix:,", "strip-prefix: prefix: needs at least one")
         for written in ("api", "/", "//"):
             self.refuses(f"strip-prefix:{written}", f"strip-prefix: prefix: {written!r} is not a path such as /api")
+        self.refuses("strip-prefix:/a/..", "strip-prefix: prefix: '/a/..' has what a path cannot have; percent-encode it")
         self.refuses("strip-prefix:/a b", "strip-prefix: prefix: '/a b' has what a path cannot have; percent-encode it")
 
 
@@ -65,6 +84,13 @@ class AddPrefixTests(DirectorTestCase):
             self.assertEqual(self.target(written, b"/"), b"/app/")
             self.assertEqual(self.target(written, b"/a%2Fb/"), b"/app/a%2Fb/")
             self.assertEqual(self.target(written, b"*"), b"*")
+
+    def test_nobodyGetsOut(self) -> None:
+        for path, joined in [
+            (b"/../private", b"/app/private"), (b"/a/%2e./../../x/?q", b"/app/x/?q"), (b"/a/..", b"/app/"),
+            (b"/a/./b", b"/app/a/b"), (b"/..a//.b", b"/app/..a//.b"),
+        ]:  # fmt: skip
+            self.assertEqual(self.target("add-prefix:/app", path), joined)
 
     def test_mistakes(self) -> None:
         self.refuses("add-prefix:app", "add-prefix: prefix: 'app' is not a path such as /api")
