@@ -13,7 +13,7 @@ from twistproxy.body import EMPTY
 from twistproxy.errors import UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
-from twistproxy.outgoing import requestHead
+from twistproxy.outgoing import framingLines, requestHead
 from twistproxy.settings import Settings
 from twistproxy.sweep import Sweeper
 from twistproxy.upstream.connection import UpstreamConnection
@@ -172,18 +172,15 @@ class UpstreamAttempt:
         length = head.length if contents is None else len(contents)
         chunked = length == CHUNKED
         location = self.upstream.location
-        block = requestHead(
-            outbound,
-            location,
-            inboundHosts=single(head.items, b"host") if location.isSecure else (),
-            length=length,
-            touched=self._touched or (contents is not None and body is not EMPTY),
-            upgrade=self._upgrade,
-            keepTrailers=head.mentionsTe and keepsTrailers(head.items),
-            announced=b", ".join(single(head.items, b"trailer")) if chunked else b"",
-        )
-        connection.begin(self, block, outbound.method == b"HEAD", chunked, self._settings)
+        framing = b""
+        if chunked or self._upgrade or head.mentionsTe:
+            announced = b", ".join(single(head.items, b"trailer")) if chunked else b""
+            framing = framingLines(length, head.mentionsTe and keepsTrailers(head.items), announced, self._upgrade)
+        touched = self._touched or (contents is not None and body is not EMPTY)
+        inboundHosts = single(head.items, b"host") if location.isSecure else ()
+        block = requestHead(outbound, location, length, touched, framing, inboundHosts)
         self._sent = True
+        connection.begin(self, block, outbound.method == b"HEAD", chunked, self._settings)
         if body is EMPTY:
             connection.sendEnd([])
         else:

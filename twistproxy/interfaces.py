@@ -58,7 +58,11 @@ class IBalancer(Interface):
         """
 
     def report(upstream: Upstream, outcome: Outcome) -> None:
-        """Called exactly once for each pick, when that attempt has ended, tunnels included. Exceptions are logged."""
+        """Called exactly once for each pick, when that attempt has ended, tunnels included. Exceptions are logged.
+
+        A balancer that learns nothing from it may have an attribute C{ignoresOutcomes} that is true: then no outcome is
+        made up for it, and this is not called.
+        """
 
     def upstreamsChanged(upstreams: Sequence[Upstream]) -> None:
         """Called with all members, once before the first pick and at every change. Exceptions are logged."""

@@ -34,25 +34,35 @@ def _withHost(items: list[Item], outbound: OutboundRequest, location: Location, 
     return [(b"host", b"Host", location.authority), *items]
 
 
+def framingLines(length: int, keepTrailers: bool, announced: bytes, upgrade: bytes) -> bytes:
+    """The lines that are written behind all others.
+
+    @param length: of the body that will be sent, or L{CHUNKED}.
+    @param keepTrailers: whether to send C{TE: trailers}.
+    @param announced: what Trailer says.
+    @param upgrade: the protocol to ask for.
+    """
+    lines = b""
+    if length == CHUNKED:
+        lines += b"Transfer-Encoding: chunked\r\n"
+        if announced:
+            lines += b"Trailer: " + announced + b"\r\n"
+    if keepTrailers:
+        lines += b"TE: trailers\r\n"
+    if upgrade:
+        lines += b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
+    return lines
+
+
 def requestHead(
-    outbound: OutboundRequest,
-    location: Location,
-    *,
-    inboundHosts: Sequence[bytes],
-    length: int,
-    touched: bool,
-    upgrade: bytes = b"",
-    keepTrailers: bool = False,
-    announced: bytes = b"",
+    outbound: OutboundRequest, location: Location, length: int, touched: bool, framing: bytes, inboundHosts: Sequence[bytes]
 ) -> bytes:
     """The head to send.
 
-    @param inboundHosts: the client's Host, asked for when the upstream's scheme is https.
     @param length: of the body that will be sent, or L{CHUNKED}.
     @param touched: whether a plugin may have changed C{outbound}, so that its framing headers are not to be believed.
-    @param upgrade: the protocol to ask for.
-    @param keepTrailers: whether to send C{TE: trailers}.
-    @param announced: what Trailer says.
+    @param framing: L{framingLines}.
+    @param inboundHosts: the client's Host, asked for when the upstream's scheme is https.
     """
     items = outbound.items
     if touched:
@@ -62,14 +72,5 @@ def requestHead(
             items.append((b"content-length", b"Content-Length", b"%d" % length))
     if location.isSecure or not items or items[0][0] != b"host":
         items = _withHost(items, outbound, location, inboundHosts)
-    lines = [name + b": " + value + b"\r\n" for _, name, value in items]
-    if length == CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-        if announced:
-            lines.append(b"Trailer: " + announced + b"\r\n")
-    if keepTrailers:
-        lines.append(b"TE: trailers\r\n")
-    if upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n")
-    lines.append(b"\r\n")
-    return outbound.method + b" " + outgoingTarget(outbound, location) + b" HTTP/1.1\r\n" + b"".join(lines)
+    start = outbound.method + b" " + outgoingTarget(outbound, location) + b" HTTP/1.1\r\n"
+    return start + b"".join([name + b": " + value + b"\r\n" for _, name, value in items]) + framing + b"\r\n"

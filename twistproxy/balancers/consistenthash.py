@@ -26,6 +26,8 @@ Key = Callable[[InboundRequest], bytes | None]
 class ConsistentHash:
     """Pick the same upstream for the same key; requests without a key go anywhere."""
 
+    ignoresOutcomes = True
+
     def __init__(self, key: str = "client", replicas: int = 160) -> None:
         """
         @param key: C{client} for the client's address, C{header:NAME}, C{cookie:NAME}, C{query:NAME} or

@@ -19,6 +19,8 @@ class RandomChoice:
 
     __slots__ = ("_candidates", "_random", "_sums")
 
+    ignoresOutcomes = True
+
     def __init__(self, seed: int | None = None) -> None:
         """
         @param seed: makes the picks repeatable, for tests.

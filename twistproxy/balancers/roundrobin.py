@@ -20,6 +20,8 @@ class RoundRobin:
 
     __slots__ = ("_picks",)
 
+    ignoresOutcomes = True
+
     def __init__(self) -> None:
         self._picks = -1
 

@@ -31,6 +31,7 @@ class UpstreamGroup:
     """The members of one pool.
 
     @ivar name: as configured; C{"default"} for the command line's.
+    @ivar report: tells the balancer how an attempt ended; None when it says by C{ignoresOutcomes} that it would not listen.
     @ivar candidates: who may be asked for a request that asked nobody yet.
     """
 
@@ -39,6 +40,7 @@ class UpstreamGroup:
         self.balancer = balancer
         self.members: tuple[Upstream, ...] = ()
         self.candidates = Candidates(())
+        self.report = None if getattr(balancer, "ignoresOutcomes", False) else self._report
         self._backups = Candidates(())
         if upstreams:
             self.setMembers(upstreams)
@@ -69,7 +71,7 @@ class UpstreamGroup:
         left = [each for each in self.candidates if each not in tried]
         return Candidates(left or [each for each in self._backups if each not in tried])
 
-    def report(self, upstream: Upstream, outcome: Outcome) -> None:
+    def _report(self, upstream: Upstream, outcome: Outcome) -> None:
         """Tell the balancer how an attempt ended."""
         try:
             self.balancer.report(upstream, outcome)

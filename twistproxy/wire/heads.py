@@ -92,28 +92,25 @@ class ResponseHead:
 class _Collector:
     """What llhttp calls back while it parses one head."""
 
-    __slots__ = ("items", "phrase")
+    __slots__ = ("found", "items", "phrase")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
+        self.found: dict[bytes, list[bytes]] = {}  # the values of the fields that say something to a proxy
         self.phrase = b""
 
     def on_status(self, phrase: bytes) -> None:
         self.phrase += phrase
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.items.append((name.lower(), name, value.rstrip(b" \t")))
-
-
-def _watched(items: list[Item]) -> dict[bytes, list[bytes]]:
-    found: dict[bytes, list[bytes]] = {}
-    for lower, _, value in items:
+        lower = name.lower()
+        value = value.rstrip(b" \t")
+        self.items.append((lower, name, value))
         if lower in _WATCHED:
-            if lower in found:
-                found[lower].append(value)
+            if lower in self.found:
+                self.found[lower].append(value)
             else:
-                found[lower] = [value]
-    return found
+                self.found[lower] = [value]
 
 
 _NONE: Final[Sequence[bytes]] = ()
@@ -197,7 +194,7 @@ def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
     head.target = target
     head.minor = minor
     head.items = items
-    found = _watched(items)
+    found = collector.found
     checkHost(found.get(b"host", _NONE), minor, head.authority, head.scheme)
     lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
     head.length = requestLength(lengths, codings, minor) if lengths or codings else 0
@@ -254,7 +251,7 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> Respons
     items = collector.items
     if len(items) > settings.maxResponseHeaderCount:
         raise nonsense(f"more than {settings.maxResponseHeaderCount} header fields")
-    found = _watched(items)
+    found = collector.found
     head = ResponseHead()
     head.code = code = 101 if isSwitch else parser.get_status_code()
     if code < 100:
