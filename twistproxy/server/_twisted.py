@@ -171,6 +171,7 @@ class StreamingChannel(HTTPChannel):
     _parsing = False
     _telling = False
     _putBack = b""
+    _inHead = False  # some of a head has come
     _hasMore = False  # the client still sends a body that nobody wants
     _dropped = 0
     _isDropping = False
@@ -218,6 +219,12 @@ class StreamingChannel(HTTPChannel):
             self._lines = []
         super().lineReceived(line)
 
+    def resetTimeout(self) -> None:
+        """Bytes came. Those of a head do not put off its end: one byte a minute would hold a connection for ever."""
+        if not self._inHead:
+            super().resetTimeout()
+            self._inHead = bool(self.line_mode)
+
     def headerReceived(self, line: bytes) -> bool:
         """A header line; a Content-Length of thousands of digits, which L{HTTPChannel} trips over, is refused."""
         try:
@@ -228,6 +235,7 @@ class StreamingChannel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         """The head is complete: decide who gets the body, and when."""
+        self._inHead = False
         request = self.requests[-1]
         if isinstance(request, StreamingRequest):
             request.rawHead, self._head = self._head, b""

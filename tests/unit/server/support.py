@@ -51,10 +51,10 @@ class ResourceTestCase(ProxyTestCase):
             upstreams=urls or [f"http://10.0.0.{at}" for at in range(1, len(scripts) + 1)],
             balancer=self.balancer,
             settings=Settings(**(settings or {})),
-            accessLogs=[self.accessLog],
             **options,
         )
         self.reverseProxy = self.resource.proxy
+        self.reverseProxy.engine.accessLogs = (self.accessLog,)
         self.root = self.plant()
         self.site = self.makeSite(self.root, reactor=self.network, **self.siteOptions)
         self.port = self.network.listenTCP(8080, self.site, interface="10.1.0.1")

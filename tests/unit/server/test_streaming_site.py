@@ -374,6 +374,27 @@ class TestOthers(TreeTestCase):
         self.seconds(2)
         self.assertTrue(first.isEnded and second.isEnded)
 
+    def test_aHeadThatComesByteByByteIsTimedOut(self) -> None:
+        self.siteOptions = {"timeout": 5}
+        self.proxy(OK)
+        for start in (b"", get(b"/static"), get(b"/api")):
+            client = self.ask(start)
+            for at in range(11):
+                self.assertFalse(client.isEnded and at < 5, at)
+                client.send(get()[at : at + 1])
+                self.seconds(1)
+            self.assertTrue(client.isEnded)
+
+    def test_aBodyThatComesByteByByteIsNot(self) -> None:
+        self.siteOptions = {"timeout": 5}
+        self.proxy()
+        client = self.ask(get(b"/taking", b"Content-Length: 20", method=b"POST"))
+        for _ in range(20):
+            self.assertFalse(client.isEnded)
+            client.send(b"x")
+            self.seconds(1)
+        self.assertEqual(client.answer(b"POST").code, 200)
+
     def test_whatADynamicResourceLeadsToIsSpooled(self) -> None:
         self.proxy(Echo())
         client = self.ask(get(b"/dynamic/x", b"Content-Length: 4", method=b"PUT") + b"ab")

@@ -333,14 +333,23 @@ class TestTheRequest(ContractTestCase):
         self.assertIsNone(kept[0].channel)
 
     def test_whatOursOverridesIsThere(self) -> None:
-        """StreamingRequest and StreamingChannel: each method that they override."""
-        ours = {_twisted.StreamingRequest: server.Request, _twisted.StreamingChannel: http.HTTPChannel}
-        own = {
-            "add", "begin", "pauseBody", "resumeBody", "_stream", "_drop", "_bodyPaused", "_command", "_dropped", "_hasMore",
-            "_head", "_idleTimeout", "_incoming", "_isDropping", "_parsing", "_path", "_putBack", "_telling", "_version",
-            "incoming", "lingerTimeout", "maxLingerBytes", "rawHead",
+        """StreamingRequest and StreamingChannel: each method that they override, in both."""
+        overridden = {
+            (_twisted.StreamingRequest, server.Request): ("gotLength", "handleContentChunk", "requestReceived"),
+            (_twisted.StreamingChannel, http.HTTPChannel): (
+                "_respondToBadRequestAndDisconnect", "allContentReceived", "allHeadersReceived", "dataReceived", "headerReceived",
+                "lineReceived", "loseConnection", "requestDone", "resetTimeout", "resumeProducing", "timeoutConnection",
+            ),
         }  # fmt: skip
-        for mine, theirs in ours.items():
-            for name in vars(mine):
-                if name not in own and not name.startswith("__"):
-                    self.assertTrue(hasattr(theirs, name), f"{theirs.__name__} has no {name} any more")
+        for (ours, theirs), names in overridden.items():
+            for name in names:
+                self.assertIn(name, vars(ours))
+                self.assertTrue(callable(getattr(theirs, name)), f"{theirs.__name__} has no {name} any more")
+
+    def test_bytesResetTheTimeoutBeforeTheyAreRead(self) -> None:
+        """StreamingChannel.resetTimeout, and line_mode, which tells a head from a body."""
+        channel, modes = self.channel(), []
+        channel.resetTimeout = lambda: modes.append(bool(channel.line_mode))
+        for data in (UPLOAD[:9], UPLOAD[9:], b"ab"):
+            channel.dataReceived(data)
+        self.assertEqual(modes, [True, True, False])
