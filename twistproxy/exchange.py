@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twistproxy.answering import Answer
 from twistproxy.asking import Asking
 from twistproxy.attempt import UpstreamAttempt
-from twistproxy.body import EMPTY, Body
+from twistproxy.body import Body
 from twistproxy.chains import handling, modifying
 from twistproxy.delivery import ClientStream
 from twistproxy.errors import (
