@@ -16,7 +16,9 @@ revproxy = ServiceMaker(
     "revproxy",
 )
 
-random = Plugin("random", "twistproxy.balancers.randomchoice.RandomChoice", IBalancer, summary="any, by weight")
+random = Plugin(
+    "random", "twistproxy.balancers.randomchoice.RandomChoice", IBalancer, summary="any, by weight", example="random:seed=1"
+)
 roundRobin = Plugin("round-robin", "twistproxy.balancers.roundrobin.RoundRobin", IBalancer, summary="one after the other")
 weightedRoundRobin = Plugin(
     "weighted-round-robin",
@@ -29,6 +31,7 @@ consistentHash = Plugin(
     "twistproxy.balancers.consistenthash.ConsistentHash",
     IBalancer,
     summary="the same one for the same client, header, cookie, query argument or path",
+    example="consistent-hash:key=header\\:X-User",
 )
 
 stripPrefix = Plugin(
@@ -36,30 +39,66 @@ stripPrefix = Plugin(
     "twistproxy.directors.stripprefix.StripPrefix",
     IDirector,
     summary="takes a prefix off the path",
+    example="strip-prefix:/api",
 )
-addPrefix = Plugin("add-prefix", "twistproxy.directors.addprefix.AddPrefix", IDirector, summary="puts a prefix before the path")
+addPrefix = Plugin(
+    "add-prefix",
+    "twistproxy.directors.addprefix.AddPrefix",
+    IDirector,
+    summary="puts a prefix before the path",
+    example="add-prefix:/app",
+)
 rewrite = Plugin(
     "rewrite",
     "twistproxy.directors.rewrite.Rewrite",
     IDirector,
     summary="replaces what a pattern matches in the path",
+    example="rewrite:^/dir(.*):$1",
 )
-query = Plugin("query", "twistproxy.directors.query.Query", IDirector, summary="cleans the query, sets and removes parameters")
-host = Plugin("host", "twistproxy.directors.host.Host", IDirector, summary="sets the Host that the upstream gets")
+query = Plugin(
+    "query",
+    "twistproxy.directors.query.Query",
+    IDirector,
+    summary="cleans the query, sets and removes parameters",
+    example="query:remove=utm_source,utm_medium",
+)
+host = Plugin(
+    "host", "twistproxy.directors.host.Host", IDirector, summary="sets the Host that the upstream gets", example="host:upstream"
+)
 requestHeaders = Plugin(
     "request-headers",
     "twistproxy.directors.requestheaders.RequestHeaders",
     IDirector,
     summary="removes, renames, sets and adds headers of the request",
+    example="request-headers:remove=Cookie:set=X-Team=blue",
 )
-redirect = Plugin("redirect", "twistproxy.directors.redirect.Redirect", IDirector, summary="sends the client elsewhere")
-static = Plugin("static", "twistproxy.directors.static.Static", IDirector, summary="answers by itself, always the same")
-split = Plugin("split", "twistproxy.directors.split.Split", IDirector, summary="splits the requests over pools by weight")
+redirect = Plugin(
+    "redirect",
+    "twistproxy.directors.redirect.Redirect",
+    IDirector,
+    summary="sends the client elsewhere",
+    example="redirect:https=yes",
+)
+static = Plugin(
+    "static",
+    "twistproxy.directors.static.Static",
+    IDirector,
+    summary="answers by itself, always the same",
+    example="static:ok:path=/healthz",
+)
+split = Plugin(
+    "split",
+    "twistproxy.directors.split.Split",
+    IDirector,
+    summary="splits the requests over pools by weight",
+    example="split:a=9:b=1",
+)
 canary = Plugin(
     "canary",
     "twistproxy.directors.canary.Canary",
     IDirector,
     summary="sends those with a certain header or cookie to another pool",
+    example="canary:b:header=X-Beta",
 )
 """The directors that come with twistproxy."""
 
@@ -68,6 +107,7 @@ responseHeaders = Plugin(
     "twistproxy.modifiers.responseheaders.ResponseHeaders",
     IResponseModifier,
     summary="removes, renames, sets and adds headers of the answer",
+    example="response-headers:remove=Server,X-Powered-By",
 )
 rewriteLocation = Plugin(
     "rewrite-location",
@@ -86,18 +126,21 @@ bodyPrefix = Plugin(
     "twistproxy.modifiers.bodyprefix.BodyPrefix",
     IResponseModifier,
     summary="puts text before the answer's own",
+    example="body-prefix:Hello :status=200",
 )
 bodyReplace = Plugin(
     "body-replace",
     "twistproxy.modifiers.bodyreplace.BodyReplace",
     IResponseModifier,
     summary="replaces the answer's text, or what a pattern matches in it",
+    example="body-replace:https:pattern=http",
 )
 statusError = Plugin(
     "status-error",
     "twistproxy.modifiers.statuserror.StatusError",
     IResponseModifier,
     summary="makes a failure of an answer with another status than those allowed",
+    example="status-error:200",
 )
 """The response modifiers that come with twistproxy."""
 
@@ -106,6 +149,7 @@ pages = Plugin(
     "twistproxy.errorhandlers.pages.Pages",
     IErrorHandler,
     summary="answers failures with the pages of a directory",
+    example="pages:errors",
 )
 problemJSON = Plugin("json", "twistproxy.errorhandlers.problem.ProblemJSON", IErrorHandler, summary="answers failures with JSON")
 fallback = Plugin(
@@ -113,6 +157,13 @@ fallback = Plugin(
     "twistproxy.errorhandlers.fallback.Fallback",
     IErrorHandler,
     summary="answers failures with something else, such as an empty list",
+    example="fallback:[]:status=200:content-type=application/json",
 )
-text = Plugin("text", "twistproxy.errorhandlers.text.Text", IErrorHandler, summary="answers failures with a line of text")
+text = Plugin(
+    "text",
+    "twistproxy.errorhandlers.text.Text",
+    IErrorHandler,
+    summary="answers failures with a line of text",
+    example="text:Error\\: :status=500",
+)
 """The error handlers that come with twistproxy."""

@@ -47,7 +47,7 @@ def helpPlugin(plugins: PluginSet, tag: str) -> str:
     if text:
         parts.append(text)
     options: Sequence[Option] = describe()
-    parts.append("Options:\n" + "".join(_described(options, meanings)) if options else "It has no options.")
+    parts.append("Options:\n" + "".join(_described(options, meanings)).rstrip() if options else "It has no options.")
     example = getattr(plugin, "example", "")
     if example:
         parts.append(f"Example:\n  {example}")
