@@ -235,12 +235,11 @@ class UpstreamConnection(Protocol):
             self._closing = True
             self._ended(user, end)
             return
-        kind = UPSTREAM_RESET if isinstance(reason, (ConnectionLost, OSError)) else TLS_FAILURE
         if isinstance(reason, ConnectionLost):
-            detail = "the connection was reset"
+            self._fail(ProxyError(UPSTREAM_RESET, "the connection was reset"))
         else:
-            detail = f"{type(reason).__name__}: {reason}"
-        self._fail(ProxyError(kind, detail))
+            kind = TLS_FAILURE if type(reason).__module__.startswith("OpenSSL") else UPSTREAM_RESET
+            self._fail(ProxyError(kind, f"{type(reason).__name__}: {reason}"))
 
     # From the writer.
 
