@@ -17,7 +17,7 @@ import pytest
 
 from tests.peers.conftest import StartProxy
 from tests.support.bulk import Server, drain, feed, readHead
-from tests.support.process import Child, waitFor
+from tests.support.process import Child, ProxyProcess, waitFor
 from tests.support.programs import needs, program, run
 
 pytestmark = needs("curl")
@@ -54,6 +54,33 @@ def taking(connection: socket.socket) -> None:
         connection.sendall(plain(found[1]))
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """An upstream for all tests."""
+    with Server(taking) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def proxyBefore(server: Server, startModuleProxy: StartProxy) -> ProxyProcess:
+    """A proxy for all tests."""
+    return startModuleProxy(server.url)
+
+
+@pytest.fixture
+def upstream(server: Server) -> Server:
+    """An upstream that a test may use as it likes."""
+    server.use(taking)
+    return server
+
+
+@pytest.fixture
+def proxy(proxyBefore: ProxyProcess) -> ProxyProcess:
+    """A proxy before it, with nothing in its log."""
+    proxyBefore.forgetLog()
+    return proxyBefore
+
+
 @pytest.fixture
 def gibibyte(tmp_path: Path) -> Path:
     """A file of that size that takes no space."""
@@ -64,31 +91,29 @@ def gibibyte(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_uploadOfAGibibyteLeavesMemoryFlat(startProxy: StartProxy, gibibyte: Path) -> None:
-    with Server(taking) as upstream:
-        proxy = startProxy(upstream.url)
-        run("curl", "-sS", f"{proxy.url}/warm", "--data-binary", "x")
-        before = proxy.startPeak()
-        done = run("curl", "-sS", "-T", gibibyte, f"{proxy.url}/upload")
-        assert (done.returncode, done.stdout) == (0, b"%d" % GIBIBYTE), done
-        grown = proxy.peak - before
-        assert grown < 2 << 20, f"grew by {grown >> 10} KiB"
-        assert upstream.errors == []
-        assert proxy.log == []
+def test_uploadOfAGibibyteLeavesMemoryFlat(upstream: Server, proxy: ProxyProcess, gibibyte: Path) -> None:
+    upstream.use(taking)
+    run("curl", "-sS", f"{proxy.url}/warm", "--data-binary", "x")
+    before = proxy.startPeak()
+    done = run("curl", "-sS", "-T", gibibyte, f"{proxy.url}/upload")
+    assert (done.returncode, done.stdout) == (0, b"%d" % GIBIBYTE), done
+    grown = proxy.peak - before
+    assert grown < 2 << 20, f"grew by {grown >> 10} KiB"
+    assert upstream.errors == []
+    assert proxy.log == []
 
 
-def test_expectContinueGoesEndToEnd(startProxy: StartProxy, tmp_path: Path) -> None:
+def test_expectContinueGoesEndToEnd(upstream: Server, proxy: ProxyProcess, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 100000)
-    with Server(taking) as upstream:
-        proxy = startProxy(upstream.url)
-        started = time.monotonic()
-        done = run("curl", "-sSv", "-H", "Expect: 100-continue", "-T", tmp_path / "file", f"{proxy.url}/")
-        assert (done.returncode, done.stdout) == (0, b"100000"), done
-        assert done.stderr.count(b"< HTTP/1.1 100 Continue") == 1
-        assert time.monotonic() - started < 0.9, "curl waited for its own timeout of a second"
+    upstream.use(taking)
+    started = time.monotonic()
+    done = run("curl", "-sSv", "-H", "Expect: 100-continue", "-T", tmp_path / "file", f"{proxy.url}/")
+    assert (done.returncode, done.stdout) == (0, b"100000"), done
+    assert done.stderr.count(b"< HTTP/1.1 100 Continue") == 1
+    assert time.monotonic() - started < 0.9, "curl waited for its own timeout of a second"
 
 
-def test_refusalInsteadOfContinueSavesTheUpload(startProxy: StartProxy, gibibyte: Path) -> None:
+def test_refusalInsteadOfContinueSavesTheUpload(upstream: Server, proxy: ProxyProcess, gibibyte: Path) -> None:
     seen: list[int] = []
 
     def refuse(connection: socket.socket) -> None:
@@ -98,24 +123,22 @@ def test_refusalInsteadOfContinueSavesTheUpload(startProxy: StartProxy, gibibyte
         while piece := connection.recv(65536):
             seen.append(len(piece))
 
-    with Server(refuse) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sS", "-w", "%{http_code} %{size_upload}", "-T", gibibyte, f"{proxy.url}/")
-        assert (done.returncode, done.stdout) == (0, b"no413 0"), done
-        waitFor(lambda: seen, "nothing was asked")
-        assert sum(seen) == 0
+    upstream.use(refuse)
+    done = run("curl", "-sS", "-w", "%{http_code} %{size_upload}", "-T", gibibyte, f"{proxy.url}/")
+    assert (done.returncode, done.stdout) == (0, b"no413 0"), done
+    waitFor(lambda: seen, "nothing was asked")
+    assert sum(seen) == 0
 
 
-def test_http10GetsAPlainBody(startProxy: StartProxy) -> None:
-    with Server(answering(CHUNKED + b"4\r\nold \r\n6\r\nschool\r\n0\r\n\r\n")) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sSi", "--http1.0", f"{proxy.url}/")
-        head, _, body = done.stdout.partition(b"\r\n\r\n")
-        assert (done.returncode, body) == (0, b"old school"), done
-        assert b"chunked" not in head.lower()
+def test_http10GetsAPlainBody(upstream: Server, proxy: ProxyProcess) -> None:
+    upstream.use(answering(CHUNKED + b"4\r\nold \r\n6\r\nschool\r\n0\r\n\r\n"))
+    done = run("curl", "-sSi", "--http1.0", f"{proxy.url}/")
+    head, _, body = done.stdout.partition(b"\r\n\r\n")
+    assert (done.returncode, body) == (0, b"old school"), done
+    assert b"chunked" not in head.lower()
 
 
-def test_rawShowsTheChunksAsTheyCame(startProxy: StartProxy) -> None:
+def test_rawShowsTheChunksAsTheyCame(upstream: Server, proxy: ProxyProcess) -> None:
     def serve(connection: socket.socket) -> None:
         readHead(connection)
         connection.sendall(CHUNKED)
@@ -123,13 +146,12 @@ def test_rawShowsTheChunksAsTheyCame(startProxy: StartProxy) -> None:
             time.sleep(0.05)
             connection.sendall(piece)
 
-    with Server(serve) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sS", "--raw", f"{proxy.url}/")
-        assert done.stdout.startswith(b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n"), done
+    upstream.use(serve)
+    done = run("curl", "-sS", "--raw", f"{proxy.url}/")
+    assert done.stdout.startswith(b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n"), done
 
 
-def test_eventsComeAsTheyAreSent(startProxy: StartProxy) -> None:
+def test_eventsComeAsTheyAreSent(upstream: Server, proxy: ProxyProcess) -> None:
     go = threading.Semaphore(0)
 
     def serve(connection: socket.socket) -> None:
@@ -140,20 +162,19 @@ def test_eventsComeAsTheyAreSent(startProxy: StartProxy) -> None:
             connection.sendall(b"data: %d\n\n" % number)
         connection.shutdown(socket.SHUT_WR)
 
-    with Server(serve) as upstream:
-        proxy = startProxy(upstream.url)
-        curl = program("curl")
-        assert curl is not None
-        with subprocess.Popen([curl, "-sSN", f"{proxy.url}/events"], stdout=subprocess.PIPE) as client:
-            assert client.stdout is not None
-            for number in range(3):
-                go.release()
-                assert client.stdout.readline() == b"data: %d\n" % number
-                assert client.stdout.readline() == b"\n"
-            assert client.wait(10) == 0
+    upstream.use(serve)
+    curl = program("curl")
+    assert curl is not None
+    with subprocess.Popen([curl, "-sSN", f"{proxy.url}/events"], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        for number in range(3):
+            go.release()
+            assert client.stdout.readline() == b"data: %d\n" % number
+            assert client.stdout.readline() == b"\n"
+        assert client.wait(10) == 0
 
 
-def test_slowDownloadArrivesWhole(startProxy: StartProxy) -> None:
+def test_slowDownloadArrivesWhole(upstream: Server, proxy: ProxyProcess) -> None:
     size = 3 << 20
 
     def serve(connection: socket.socket) -> None:
@@ -161,21 +182,19 @@ def test_slowDownloadArrivesWhole(startProxy: StartProxy) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
         feed(connection, size)
 
-    with Server(serve) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sS", "--limit-rate", "2M", "-o", os.devnull, "-w", "%{size_download}", f"{proxy.url}/")
-        assert (done.returncode, done.stdout) == (0, b"%d" % size), done
+    upstream.use(serve)
+    done = run("curl", "-sS", "--limit-rate", "2M", "-o", os.devnull, "-w", "%{size_download}", f"{proxy.url}/")
+    assert (done.returncode, done.stdout) == (0, b"%d" % size), done
 
 
-def test_connectionIsUsedAgain(startProxy: StartProxy) -> None:
-    with Server(answering(plain(b"hello"))) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sSv", *[f"{proxy.url}/{number}" for number in range(5)])
-        assert done.stdout == b"hello" * 5
-        assert done.stderr.count(b"Re-using existing connection") == 4, done.stderr
+def test_connectionIsUsedAgain(upstream: Server, proxy: ProxyProcess) -> None:
+    upstream.use(answering(plain(b"hello")))
+    done = run("curl", "-sSv", *[f"{proxy.url}/{number}" for number in range(5)])
+    assert done.stdout == b"hello" * 5
+    assert done.stderr.count(b"Re-using existing connection") == 4, done.stderr
 
 
-def test_pathsAreSentAsTheyAre(startProxy: StartProxy) -> None:
+def test_pathsAreSentAsTheyAre(upstream: Server, proxy: ProxyProcess) -> None:
     seen: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
@@ -183,32 +202,29 @@ def test_pathsAreSentAsTheyAre(startProxy: StartProxy) -> None:
             seen.append(readHead(connection)[0].split(b" ")[1])
             connection.sendall(plain(b""))
 
-    with Server(serve) as upstream:
-        proxy = startProxy(upstream.url)
-        for path in ("/a/../b", "/a%2Fb%2e%2E//c", "/?a=b%26c&d;e=%zz"):
-            run("curl", "-sS", "-g", "--path-as-is", f"{proxy.url}{path}")
-        assert seen == [b"/a/../b", b"/a%2Fb%2e%2E//c", b"/?a=b%26c&d;e=%zz"]
+    upstream.use(serve)
+    for path in ("/a/../b", "/a%2Fb%2e%2E//c", "/?a=b%26c&d;e=%zz"):
+        run("curl", "-sS", "-g", "--path-as-is", f"{proxy.url}{path}")
+    assert seen == [b"/a/../b", b"/a%2Fb%2e%2E//c", b"/?a=b%26c&d;e=%zz"]
 
 
-def test_headHasItsLengthAndNoBody(startProxy: StartProxy) -> None:
-    with Server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n")) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sSI", f"{proxy.url}/1", f"{proxy.url}/2", limit=10)
-        assert (done.returncode, done.stdout.count(b"Content-Length: 12345")) == (0, 2), done
+def test_headHasItsLengthAndNoBody(upstream: Server, proxy: ProxyProcess) -> None:
+    upstream.use(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n"))
+    done = run("curl", "-sSI", f"{proxy.url}/1", f"{proxy.url}/2", limit=10)
+    assert (done.returncode, done.stdout.count(b"Content-Length: 12345")) == (0, 2), done
 
 
-def test_offerOfHTTP2IsNotTakenUp(startProxy: StartProxy) -> None:
+def test_offerOfHTTP2IsNotTakenUp(upstream: Server, proxy: ProxyProcess) -> None:
     seen: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
         seen.append(readHead(connection)[0].lower())
         connection.sendall(plain(b"one"))
 
-    with Server(serve) as upstream:
-        proxy = startProxy(upstream.url)
-        done = run("curl", "-sS", "--http2", "-w", " %{http_version}", f"{proxy.url}/")
-        assert (done.returncode, done.stdout) == (0, b"one 1.1"), done
-        assert b"upgrade" not in seen[0] and b"http2-settings" not in seen[0]
+    upstream.use(serve)
+    done = run("curl", "-sS", "--http2", "-w", " %{http_version}", f"{proxy.url}/")
+    assert (done.returncode, done.stdout) == (0, b"one 1.1"), done
+    assert b"upgrade" not in seen[0] and b"http2-settings" not in seen[0]
 
 
 def test_nobodyListensIs502(startProxy: StartProxy) -> None:

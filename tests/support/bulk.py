@@ -136,14 +136,29 @@ class Server:
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def use(self, serve: Callable[[socket.socket], None]) -> None:
+        """Serve in another manner from now on; connections that are open are closed, and a proxy has noticed that."""
+        self._serve = serve
+        if self._connections:
+            self._close()
+            time.sleep(0.05)
+
+    def _close(self) -> None:
+        connections, self._connections = self._connections, []
+        for each in connections:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the other side was faster
+            each.close()
+
     def __enter__(self) -> Server:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for each in self._connections:
-            each.close()
+        self._close()
 
     def _accept(self) -> None:
         while True:

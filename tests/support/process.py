@@ -86,6 +86,7 @@ class ProxyProcess(Child):
         @param options: of C{twist revproxy}.
         """
         self._errorLog = directory / "proxy.log"
+        self._forgotten = 0
         words = [f"--reactor={reactor}"] if reactor else []
         words += ["revproxy", "--listen", "tcp:0:interface=127.0.0.1", "--error-log", str(self._errorLog)]
         words += [word for each in upstreams for word in ("--upstream", each)]
@@ -102,8 +103,12 @@ class ProxyProcess(Child):
 
     @property
     def log(self) -> list[str]:
-        """The lines of its error log."""
-        return self._errorLog.read_text().splitlines() if self._errorLog.exists() else []
+        """The lines of its error log since L{forgetLog}."""
+        return self._errorLog.read_text().splitlines()[self._forgotten :] if self._errorLog.exists() else []
+
+    def forgetLog(self) -> None:
+        """What is in the log now is nobody's business any more."""
+        self._forgotten += len(self.log)
 
     def logged(self, *words: str, limit: float = 5.0) -> str:
         """Wait for the one line in the error log that has all of these words."""
