@@ -47,6 +47,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from twistproxy.testing.addresses import Address, AddressLike, addressOf, describe
     from twistproxy.testing.client import Client, Tunnel
+    from twistproxy.testing.conformance.plugins import checkPlugin
+    from twistproxy.testing.conformance.report import Report
     from twistproxy.testing.delivery import SegmentSize
     from twistproxy.testing.failures import PluginFault
     from twistproxy.testing.framing import Malformed
@@ -82,9 +84,11 @@ __all__ = [
     "RawPeer",
     "RawServer",
     "RecordedRequest",
+    "Report",
     "SegmentSize",
     "Tunnel",
     "addressOf",
+    "checkPlugin",
     "describe",
     "makeRequest",
 ]
@@ -92,6 +96,8 @@ __all__ = [
 _PLACES: Final = {
     "addresses": ("Address", "AddressLike", "addressOf", "describe"),
     "client": ("Client", "Tunnel"),
+    "conformance.plugins": ("checkPlugin",),
+    "conformance.report": ("Report",),
     "delivery": ("SegmentSize",),
     "failures": ("PluginFault",),
     "framing": ("Malformed",),

@@ -113,9 +113,11 @@ def makeSettings(given: Settings | Mapping[str, Any] | None) -> Settings:
     """
     if isinstance(given, Settings):
         return given
+    if not given:
+        return Settings()
     described = {name: each for each in describeSettings() for name in (each.name, each.attribute)}
     changes = {}
-    for name, value in (given or {}).items():
+    for name, value in given.items():
         if name not in described:
             raise ValueError(f"there is no setting {name!r}")
         changes[described[name].attribute] = parseSetting(described[name], value) if isinstance(value, str) else value

@@ -17,8 +17,8 @@ from twistproxy.testing.conformance.stage import Stage
 from twistproxy.testing.recorded import Answer
 from twistproxy.testing.upstream import FakeUpstream
 
-TEXT: Final = b"Lorem ipsum dolor sit amet, consectetur adipiscing elit.\n"
-LONG: Final = TEXT * 20_000
+TEXT: Final = b"Lorem ipsum dolor sit amet.\n"
+LONG: Final = TEXT * 40_000
 
 Conversation = Callable[[Stage], None]
 
@@ -91,7 +91,7 @@ def head(stage: Stage) -> None:
 
 def notModified(stage: Stage) -> None:
     """304"""
-    stage.play(FakeUpstream().respond(304, {"ETag": '"1"', "Content-Length": "57"}).respond(200, (), TEXT))
+    stage.play(FakeUpstream().respond(304, {"ETag": '"1"', "Content-Length": str(len(TEXT))}).respond(200, (), TEXT))
     _ask(stage, headers={"If-None-Match": '"1"'})
     _askAgain(stage)
 

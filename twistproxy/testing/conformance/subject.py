@@ -24,7 +24,7 @@ class Subject:
     """A plugin to be checked.
 
     @ivar name: for the report.
-    @ivar factory: what the drop-in names; None for a class, a function or an object.
+    @ivar factory: what a drop-in names; None where none does.
     @ivar isFresh: whether each C{make} makes a new object.
     """
 
@@ -40,12 +40,13 @@ class Subject:
         if isinstance(given, (str, Mapping)):
             tag, args, options = _words(given)
             found = findPlugins()
-            self.factory = found.named(tag)
-            if self.factory is None:
+            factory = found.named(tag)
+            if factory is None:
                 found.find(tag, Interface)  # says which one may have been meant
                 raise ConfigurationError(f"no plugin is called {tag!r}")
+            self.factory = factory if "." not in tag else None
             self.name = tag
-            self._use = PluginUse("checkPlugin", Interface, self.factory, args, options)
+            self._use = PluginUse("checkPlugin", Interface, factory, args, options)
         elif IPluginFactory.providedBy(given):
             example = getattr(given, "example", "") or given.tag
             tag, args, options = _words(example)
