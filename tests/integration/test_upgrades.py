@@ -179,7 +179,7 @@ async def test_tunnelIsLoggedWithItsBytes(network: Network) -> None:
     await tunnel.server.ended()
     tunnel.server.close()
     await tunnel.proxy.quiet()
-    assert [(each.code, each.bytesOut) for each in records] == [(101, 20)]
+    assert [(each.status, each.bytesOut) for each in records] == [(101, 20)]
     assert network.log == []
 
 
