@@ -8,6 +8,7 @@ matches none. The linear search that a list of routes would be is there to compa
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
@@ -17,6 +18,8 @@ from twistproxy.routing import RouteMatch, Router, hostName, segmentsOf
 SIZES = (10, 1_000, 10_000)
 ROUNDS = 5
 REQUESTS = 2_000
+LIST = 1_000
+"""Routes that are gone through one after the other."""
 
 
 def asked(host: str, path: str) -> InboundRequest:
@@ -63,10 +66,10 @@ def linear(matches: Sequence[RouteMatch], request: InboundRequest) -> int | None
     return found
 
 
-def measure(find: Callable[[InboundRequest], object], requests: Sequence[InboundRequest]) -> float:
+def measure(find: Callable[[InboundRequest], object], requests: Sequence[InboundRequest], rounds: int) -> float:
     """Microseconds of one search, in the best round."""
     best = float("inf")
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         started = perf_counter()
         for request in requests:
             find(request)
@@ -74,21 +77,28 @@ def measure(find: Callable[[InboundRequest], object], requests: Sequence[Inbound
     return best / len(requests) * 1e6
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    print("us per search".ljust(16) + "".join(f"{size:>10,}" for size in SIZES) + "    list of 1,000")
+    parser = argparse.ArgumentParser(description="Microseconds of finding the route of a request.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="how many routes there are")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
+    chosen = parser.parse_args(arguments)
+    print("us per search".ljust(16) + "".join(f"{size:>10,}" for size in chosen.sizes) + f"    list of {LIST:,}")
     for name, (makeMatch, makeRequest) in SHAPES.items():
         cells = []
-        for size in SIZES:
+        for size in chosen.sizes:
             router = Router((makeMatch(i), i) for i in range(size))
             step = max(1, size // REQUESTS)
-            cells.append(measure(router.route, [makeRequest(i % size) for i in range(0, REQUESTS * step, step)]))
-        matches = [makeMatch(i) for i in range(1_000)]
-        slow = measure(lambda request: linear(matches, request), [makeRequest(i) for i in range(0, 1_000, 100)])  # noqa: B023
+            requests = [makeRequest(i % size) for i in range(0, REQUESTS * step, step)]
+            cells.append(measure(router.route, requests, chosen.rounds))
+        matches = [makeMatch(i) for i in range(LIST)]
+        requests = [makeRequest(i) for i in range(0, LIST, 100)]
+        slow = measure(lambda request: linear(matches, request), requests, chosen.rounds)  # noqa: B023
         print(name.ljust(16) + "".join(f"{cell:>10.2f}" for cell in cells) + f"{slow:>14.0f}")
+    most = max(chosen.sizes)
     started = perf_counter()
-    Router((byPath(i), i) for i in range(10_000))
-    print(f"\nmaking a router of 10,000 routes: {(perf_counter() - started) * 1e3:.0f} ms")
+    Router((byPath(i), i) for i in range(most))
+    print(f"\nmaking a router of {most:,} routes: {(perf_counter() - started) * 1e3:.0f} ms")
 
 
 if __name__ == "__main__":

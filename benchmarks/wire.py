@@ -5,8 +5,8 @@ Run it before and after a change of the hot path, on an otherwise idle core: C{p
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Sequence
 from timeit import repeat
 
 from twistproxy.settings import Settings
@@ -96,15 +96,20 @@ CASES = {
 }
 
 
-def main(pattern: str = "") -> None:
-    """Print a line for each case whose name has C{pattern} in it."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each case that was asked for."""
+    parser = argparse.ArgumentParser(description="Microseconds for each message that twistproxy.wire reads.")
+    parser.add_argument("pattern", nargs="?", default="", help="only cases whose name has this in it")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
+    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"for each round; default: {SECONDS}")
+    chosen = parser.parse_args(arguments)
     for name, run in CASES.items():
-        if pattern in name:
-            once = min(repeat(run, number=1, repeat=3))
-            number = max(1, int(SECONDS / once))
-            best = min(repeat(run, number=number, repeat=ROUNDS if number > 1 else 5)) / number
+        if chosen.pattern in name:
+            once = min(repeat(run, number=1, repeat=min(3, chosen.rounds)))
+            number = max(1, int(chosen.seconds / once))
+            best = min(repeat(run, number=number, repeat=chosen.rounds if number > 1 else min(5, chosen.rounds))) / number
             print(f"{name:45} {best * 1e6:12.2f} us", flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

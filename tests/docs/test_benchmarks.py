@@ -1,0 +1,65 @@
+"""The benchmarks run. Their figures are for people: a shared machine is no place to test them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.docs.session import ROOT, environment
+
+BENCHMARKS = ROOT / "benchmarks"
+
+
+def run(name: str, *arguments: str, status: int = 0) -> str:
+    """What a benchmark prints."""
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stdout
+    return done.stdout
+
+
+def test_requestTellsTheCostOfBothCases() -> None:
+    said = run("request.py", "--repeats", "1", "--exchanges", "3")
+    assert re.fullmatch(r"small: [\d.]+ us\nbrowser: [\d.]+ us\n", said)
+
+
+def test_requestTellsWhatIsAllocatedAndWhereTimeGoes() -> None:
+    said = run("request.py", "small", "--repeats", "1", "--exchanges", "3", "--allocations", "--profile")
+    assert "objects in reference cycles" in said
+    assert re.search(r"^ +\d+ blocks +\d+ bytes  twistproxy/exchange\.py:\d+$", said, re.MULTILINE)
+    assert "Ordered by: internal time" in said
+
+
+def test_wireTimesTheCasesThatAreAskedFor() -> None:
+    said = run("wire.py", "response", "--rounds", "1", "--seconds", "0")
+    assert "response, nginx" in said
+    assert "request, small" not in said
+
+
+def test_routesComparesSizes() -> None:
+    said = run("routes.py", "--sizes", "10", "20", "--rounds", "1")
+    assert re.search(r"^host and path( +[\d.]+){3}$", said, re.MULTILINE)
+
+
+def test_compareNamesItsScenariosAndPeers() -> None:
+    said = run("compare.py", "--help")
+    for name in ("small", "browser", "churn", "down", "up", "ws", "idle"):
+        assert re.search(rf"^  {name} ", said, re.MULTILINE)
+    assert "go, nginx, haproxy, twisted.web" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "names"),
+    [("--scenario", "tiny", "small, browser"), ("--peer", "squid", "go, nginx"), ("--rounds", "0", "1 or more")],
+)
+def test_compareSaysWhatThereIs(option: str, value: str, names: str) -> None:
+    assert names in run("compare.py", option, value, status=2)
