@@ -28,7 +28,7 @@ def waitFor(holds: object, what: str, limit: float = LIMIT) -> None:
 class Child:
     """A process with its output in a file; killed at the end of its C{with} block, with all that it started."""
 
-    def __init__(self, directory: Path, name: str, *command: str | Path, **environment: str) -> None:
+    def __init__(self, directory: Path, name: str, *command: str | Path, user: str | None = None) -> None:
         self.output = directory / f"{name}.out"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -37,8 +37,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
                 start_new_session=True,
+                user=user,
             )
 
     def __enter__(self) -> Child:
