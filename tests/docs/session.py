@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.docs.blocks import Block, Command, blocksOf, commandsOf
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds until something that should have happened is taken for failed."""
 
 _PORT = re.compile(r"(?<![\w.])(?:808\d|8443|900\d)(?!\w)")
@@ -33,12 +33,18 @@ class Mismatch(AssertionError):
     """A page says one thing, and another happened."""
 
 
+_given: set[int] = set()
+
+
 def freePort() -> int:
-    """One that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody uses now, and that was not given to anybody before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def environment(directory: Path = ROOT) -> dict[str, str]:
@@ -84,12 +90,16 @@ class Server:
 
     def join(self) -> None:
         """Wait for its end."""
-        if not self.hasEnded:
+        try:
             try:
-                self._process.wait(PATIENCE)
+                self._process.wait(PATIENCE / 5)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                raise Mismatch(f"{self.command!r} did not end:\n{self.said}") from None
+                # Python loses a SIGINT that comes while the program is still starting, if something there catches all.
+                self.interrupt()
+                self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            raise Mismatch(f"{self.command!r} did not end:\n{self.said}") from None
         self._reading.join(PATIENCE)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,17 @@ from tests.docs.session import ROOT, Session
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest, upstreams: dict[str, int]) -> Iterator[Mapping[Path, Future[None]]]:
+    """The pages that were asked for, three at a time: they wait more than they work."""
+    chosen = [item.callspec.params["page"] for item in request.session.items if "page" in getattr(item, "fixturenames", ())]
+    with ThreadPoolExecutor(3) as pool:
+        yield {page: pool.submit(Session(page, upstreams).run) for page in chosen}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
-def test_whatAPageShowsHappens(page: Path, upstreams: dict[str, int]) -> None:
+def test_whatAPageShowsHappens(page: Path, running: Mapping[Path, Future[None]]) -> None:
     if "$ curl" in page.read_text() and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    Session(page, upstreams).run()
+    running[page].result()
