@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from twistproxy.testing.addresses import Address, AddressLike, addressOf, describe
     from twistproxy.testing.client import Client, Tunnel
+    from twistproxy.testing.conformance.balancers import checkBalancer
     from twistproxy.testing.conformance.plugins import checkPlugin
     from twistproxy.testing.conformance.report import Report
     from twistproxy.testing.delivery import SegmentSize
@@ -88,6 +89,7 @@ __all__ = [
     "SegmentSize",
     "Tunnel",
     "addressOf",
+    "checkBalancer",
     "checkPlugin",
     "describe",
     "makeRequest",
@@ -96,6 +98,7 @@ __all__ = [
 _PLACES: Final = {
     "addresses": ("Address", "AddressLike", "addressOf", "describe"),
     "client": ("Client", "Tunnel"),
+    "conformance.balancers": ("checkBalancer",),
     "conformance.plugins": ("checkPlugin",),
     "conformance.report": ("Report",),
     "delivery": ("SegmentSize",),

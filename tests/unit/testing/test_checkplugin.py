@@ -91,5 +91,5 @@ class CheckPluginTests(SynchronousTestCase):
 
     def test_kindsWithoutConversationsAreLoadedOnly(self) -> None:
         report = checkPlugin(flawed.Checking)
-        self.assertEqual([each.name for each in report.checks][0], "it is made, and has the methods of its interfaces")
+        self.assertEqual(report.checks[0].name, "it is made, and has the methods of its interfaces")
         self.assertLess(len(report.checks), 5)
