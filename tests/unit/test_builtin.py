@@ -27,7 +27,7 @@ class BuiltInTests(SynchronousTestCase):
 
     def test_everyOptionIsDescribed(self) -> None:
         for tag, plugin in BUILT_IN.items():
-            lines = helpPlugin(PluginSet(BUILT_IN), tag).splitlines()
+            lines = helpPlugin(PluginSet(BUILT_IN), tag).partition("Example:")[0].splitlines()
             described = [bool(re.match(r" {6}\S", after)) for line, after in zip(lines, [*lines[1:], ""], strict=True)
                          if re.match(r" {2}\S", line)]  # fmt: skip
             self.assertEqual(len(described), len(plugin.describeOptions()), tag)
