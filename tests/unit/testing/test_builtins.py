@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,7 +48,8 @@ class BuiltInTests(SynchronousTestCase):
 
     def directory(self) -> str:
         """What the examples find in the directory of a configuration."""
-        directory = self.mktemp()
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
         os.makedirs(os.path.join(directory, "errors"))
         for name in ("404.html", "5xx.html", "5xx.json"):
             with open(os.path.join(directory, "errors", name), "w", encoding="utf-8") as file:
