@@ -32,7 +32,7 @@ class Asker(ResponseOwner, Protocol):
     inbound: InboundRequest
     outbound: OutboundRequest
 
-    def askingFailed(self, error: ProxyError) -> None:
+    def fail(self, error: ProxyError) -> None:
         """Nobody answered, or nobody could be asked."""
 
     def hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
@@ -70,7 +70,7 @@ class Asking:
     def ask(self, group: UpstreamGroup | None) -> None:
         """Ask a member of C{group}."""
         if group is None:
-            self._asker.askingFailed(ProxyError(NO_UPSTREAM, "the route has no pool"))
+            self._asker.fail(ProxyError(NO_UPSTREAM, "the route has no pool"))
             return
         self._group = group
         self._pick(group)
@@ -84,7 +84,7 @@ class Asking:
         asker = self._asker
         candidates = group.without(self._tried) if self._tried else group.candidates
         if not candidates:
-            asker.askingFailed(self.lastError or ProxyError(NO_UPSTREAM, f"pool {group.name} is empty"))
+            asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"pool {group.name} is empty"))
             return
         try:
             upstream = group.balancer.pick(asker.inbound, candidates)
@@ -92,7 +92,7 @@ class Asking:
             asker.hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure())
             return
         if upstream is None:
-            asker.askingFailed(self.lastError or ProxyError(NO_UPSTREAM, f"the balancer of pool {group.name} picked none"))
+            asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"the balancer of pool {group.name} picked none"))
         elif not isinstance(upstream, Upstream) or upstream not in candidates.members:
             wrong = TypeError(f"pick returned {upstream!r}, which is no candidate")
             asker.hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure(wrong))
@@ -125,7 +125,7 @@ class Asking:
             self.lastError = error
             self._askAnother(decision)
         else:
-            self._asker.askingFailed(error)
+            self._asker.fail(error)
 
     def roundTripped(self, response: Response) -> None:
         """A round tripper has the answer."""
@@ -173,7 +173,7 @@ class Asking:
             self.lastError = refusal
             self._askAnother(decision)
         else:
-            self._asker.askingFailed(refusal)
+            self._asker.fail(refusal)
         return True
 
     # Ends.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet import defer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -68,8 +68,8 @@ class Exchange:
     tunnel: Tunnel | None = None
     _asking: Asking | None = None
     _chain: Chain | None = None  # of plugins, the one that was asked last
-    _surrounding: Deferred[Any] | None = None  # fires when all middleware is through
-    _proceeding: Deferred[Response] | None = None  # what middleware waits for
+    _surrounding: defer.Deferred[Any] | None = None  # fires when all middleware is through
+    _proceeding: defer.Deferred[Response] | None = None  # what middleware waits for
     _answer: Answer | None = None  # the answer, when a plugin sees it or made it
     _upgrade = b""
     _isSwitching = False  # the upstream has switched protocols already
@@ -82,15 +82,12 @@ class Exchange:
         self._client = client
         self._head = head
         self.settings = settings = engine.settings
-        items, address = outboundItems(
-            head.items, head.connection, identity, settings.trustedProxies, engine.via, settings.forwarded
-        )
+        trusted, forwarded = settings.trustedProxies, settings.forwarded
+        items, address = outboundItems(head.items, head.connection, identity, trusted, engine.via, forwarded)
         self.inbound = inbound = InboundRequest(
             head.method, head.target, head.items, address, identity.peer, identity.scheme, head.minor
         )
-        self.outbound = inbound.outbound = OutboundRequest(
-            head.method, head.target, items, body, address, identity.scheme
-        )
+        self.outbound = inbound.outbound = OutboundRequest(head.method, head.target, items, body, address, identity.scheme)
         inbound.body = body
         self.started = engine.seconds()
         engine.inFlight += 1
@@ -119,42 +116,42 @@ class Exchange:
         """Go. The segment that completed the head was parsed to its end."""
         head = self._head
         if head.method == b"CONNECT":
-            self._fail(ProxyError(METHOD_NOT_ALLOWED, "CONNECT"))
+            self.fail(ProxyError(METHOD_NOT_ALLOWED, "CONNECT"))
             return
         if head.upgrade:
             try:
                 self._upgrade = checkUpgradeRequest(head)
             except ProxyError as error:
-                self._fail(error)
+                self.fail(error)
                 return
         self.route = route = self._engine.routeFor(self.inbound)
         if route is None:
-            self._fail(ProxyError(NO_ROUTE))
+            self.fail(ProxyError(NO_ROUTE))
             return
         if route.settings is not None:
             self.settings = route.settings
         if route.middleware:
             self._surrounding = self._surround(0)
-            self._surrounding.addCallbacks(self._deliver, self._middlewareFailed).addErrback(self._crashed)
+            self._surrounding.addCallback(self._deliver).addErrback(self._middlewareFailed)
         elif route.directors:
             self._direct()
         else:
             self._askUpstreams()
 
-    def _surround(self, index: int) -> Deferred[Response]:
+    def _surround(self, index: int) -> defer.Deferred[Response]:
         """Run the middleware from the one numbered C{index} on, and the rest of the exchange inside."""
         assert self.route is not None
         if self._finished:
-            return fail(self.error or ProxyError(INTERNAL, "proceed was called after the exchange was over"))
+            return defer.fail(self.error or ProxyError(INTERNAL, "proceed was called after the exchange was over"))
         if index == len(self.route.middleware):
-            self._proceeding = Deferred(self._proceedingCancelled)
+            self._proceeding = defer.Deferred(self._proceedingCancelled)
             self._direct()
             return self._proceeding
         from twistproxy.onion import around  # only where there is middleware
 
         return around(self.route.middleware[index], self.inbound, lambda: self._surround(index + 1))
 
-    def _proceedingCancelled(self, proceeding: Deferred[Response]) -> None:
+    def _proceedingCancelled(self, proceeding: defer.Deferred[Response]) -> None:
         """The middleware lost its patience."""
         self._stopChain()
         self._endAttempt(UPSTREAM_TIMEOUT.reason)
@@ -199,15 +196,10 @@ class Exchange:
 
     def _askUpstreams(self) -> None:
         """Ask the route's pool."""
-        route = self.route
-        assert route is not None
-        self._begin().ask(route.group)
+        assert self.route is not None
+        self._begin().ask(self.route.group)
 
     # From the attempts.
-
-    def askingFailed(self, error: ProxyError) -> None:
-        """Nobody answered, or nobody could be asked."""
-        self._fail(error)
 
     def uploadPaused(self) -> None:
         """The upstream takes no more for now."""
@@ -348,7 +340,7 @@ class Exchange:
         try:
             protocol = checkUpgradeAnswer(self._upgrade, head, self.settings.lenientUpgrade)
         except ProxyError as error:
-            self._fail(error)
+            self.fail(error)
             return
         response = Response(101, Headers.fromItems(responseItems(head.items, head.connection)), phrase=head.phrase)
         response.upstream = self.upstream
@@ -393,21 +385,21 @@ class Exchange:
             return False
         error = failure.value
         if isinstance(error, ProxyError):
-            self._fail(error)
+            self.fail(error)
             return False
         detail = describeFailure(failure)
         _log.failure(
             "Plugin {plugin} failed in {hook}: {detail} (request {request})",
             failure, plugin=nameOf(plugin), hook=hook, detail=detail, request=self.inbound.id,
         )  # fmt: skip
-        self._fail(ProxyError(kind, f"{nameOf(plugin)}.{hook}: {detail}"))
+        self.fail(ProxyError(kind, f"{nameOf(plugin)}.{hook}: {detail}"))
         return False
 
     def _filterFailed(self) -> None:
         """A body filter raised: the client must not take what it has for the whole."""
         failure = Failure()
         _log.failure("A body filter failed (request {request})", failure, request=self.inbound.id)
-        self._fail(ProxyError(MODIFIER_ERROR, f"a body filter: {describeFailure(failure)}"))
+        self.fail(ProxyError(MODIFIER_ERROR, f"a body filter: {describeFailure(failure)}"))
 
     def _middlewareFailed(self, failure: Failure) -> None:
         if isinstance(failure.value, ProxyError):
@@ -416,10 +408,6 @@ class Exchange:
             _log.failure("Middleware failed (request {request})", failure, request=self.inbound.id)
             self._failOutside(ProxyError(DIRECTOR_ERROR, describeFailure(failure)))
 
-    def _crashed(self, failure: Failure) -> None:
-        _log.failure("An exchange failed (request {request})", failure, request=self.inbound.id)
-        self._failOutside(ProxyError(INTERNAL, describeFailure(failure)))
-
     # Ends.
 
     def _endAttempt(self, reason: str) -> None:
@@ -427,7 +415,7 @@ class Exchange:
         if self._asking is not None:
             self._asking.abandon(reason)
 
-    def _fail(self, error: ProxyError) -> None:
+    def fail(self, error: ProxyError) -> None:
         """It failed: answer with an error, or break off the answer that was begun."""
         if self._finished:
             return
@@ -458,8 +446,7 @@ class Exchange:
     def _handle(self, error: ProxyError) -> None:
         """Ask the error handlers, then make the built-in page."""
         handlers = self._engine.errorHandlers if self.route is None else self.route.errorHandlers
-        clock, limit = self._engine.reactor, self.settings.hookTimeout
-        self._run(handling(handlers, self.inbound, error, clock, limit, self._deliver))
+        self._run(handling(handlers, self.inbound, error, self._engine.reactor, self.settings.hookTimeout, self._deliver))
 
     def clientPaused(self) -> None:
         """The client takes no more for now."""

@@ -48,7 +48,9 @@ FORWARDING: Final = frozenset(
 )  # fmt: skip
 """What a client may not say about itself, in all spellings."""
 
-_DROPPED: Final = HOP_BY_HOP | FORWARDING | {b"proxy"}  # Proxy: becomes HTTP_PROXY in CGI programs (CVE-2016-1000111)
+_DROPPED: Final = HOP_BY_HOP | FORWARDING | {b"proxy", b"content_length", b"transfer_encoding"}
+"""Proxy becomes HTTP_PROXY in CGI programs (CVE-2016-1000111), and those cannot tell the last two from the real ones."""
+
 _HARMLESS_OPTIONS: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te"})
 _NOT_NOMINABLE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _NO_NAMES: Final[frozenset[bytes]] = frozenset()
