@@ -31,6 +31,8 @@ class Asker(ResponseOwner, Protocol):
 
     inbound: InboundRequest
     outbound: OutboundRequest
+    upstream: Upstream | None
+    attempts: int
 
     def fail(self, error: ProxyError) -> None:
         """Nobody answered, or nobody could be asked."""
@@ -45,14 +47,10 @@ class Asker(ResponseOwner, Protocol):
 class Asking:
     """The attempts of one exchange.
 
-    @ivar upstream: who was asked last; None for nobody.
-    @ivar attempts: how many were asked.
     @ivar attempt: the one under way.
     @ivar lastError: what the attempt before failed with.
     """
 
-    upstream: Upstream | None = None
-    attempts = 0
     attempt: UpstreamAttempt | RoundTrip | None = None
     lastError: ProxyError | None = None
     _group: UpstreamGroup | None = None  # None: a director chose the upstream, and there is no other to ask
@@ -102,8 +100,8 @@ class Asking:
     def _try(self, upstream: Upstream, report: Callable[[Upstream, Outcome], None] | None) -> None:
         """Ask C{upstream}."""
         engine, route, asker = self._engine, self._route, self._asker
-        self.attempts += 1
-        self.upstream = upstream
+        asker.attempts += 1
+        asker.upstream = upstream
         settings = route.settings or engine.settings
         if route.roundTripper is not None:
             self.attempt = trip = RoundTrip(engine.reactor, self, settings.upstreamHeadTimeout, upstream, report)
@@ -130,23 +128,24 @@ class Asking:
     def roundTripped(self, response: Response) -> None:
         """A round tripper has the answer."""
         self.attempt = None
-        response.upstream = self.upstream
+        response.upstream = self._asker.upstream
         self._asker.roundTripped(response)
 
     def _decide(self, error: ProxyError | None, response: Response | None, sent: bool) -> Retry | Commit | GiveUp:
         """What the rule for retries says about an attempt."""
-        upstream, asker, route = self.upstream, self._asker, self._route
+        asker, route = self._asker, self._route
+        upstream = asker.upstream
         assert upstream is not None
         limit = (route.settings or self._engine.settings).maxTries
-        if self._group is None or (limit and self.attempts >= limit):
+        if self._group is None or (limit and asker.attempts >= limit):
             return GiveUp() if response is None else Commit()
         replayable = asker.outbound.body.contents is not None
-        attempt = Attempt(asker.inbound, upstream, self.attempts, error, response, sent, replayable)
+        attempt = Attempt(asker.inbound, upstream, asker.attempts, error, response, sent, replayable)
         return decide(attempt) if route.retryPolicy is None else consult(route.retryPolicy, attempt)
 
     def _askAnother(self, decision: Retry) -> None:
         """Ask another upstream, now or after a delay."""
-        group, upstream = self._group, self.upstream
+        group, upstream = self._group, self._asker.upstream
         assert group is not None and upstream is not None
         self._tried += (upstream,)
         if self.lastError is not None and group.without(self._tried):
@@ -165,7 +164,8 @@ class Asking:
         if isinstance(decision, Commit):
             return False
         refusal = ProxyError(UPSTREAM_PROTOCOL, f"the retry policy refused a {response.code}")
-        others = self._group.without((*self._tried, self.upstream)) if self._group is not None and self.upstream else ()
+        upstream = self._asker.upstream
+        others = self._group.without((*self._tried, upstream)) if self._group is not None and upstream is not None else ()
         if isinstance(decision, Retry) and not others:
             return False  # edge-case 12: the last answer is better than none
         self.abandon("")

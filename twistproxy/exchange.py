@@ -53,6 +53,8 @@ class Exchange:
     @ivar inbound: the request as it came.
     @ivar outbound: the request that is sent on.
     @ivar route: what the configuration says about it; None before it was found.
+    @ivar upstream: who was asked last; None for nobody.
+    @ivar attempts: how many upstreams were asked.
     @ivar settings: those of the route, once it is found.
     @ivar tunnel: what the connections became after a 101.
     @ivar error: what it failed with, once it did.
@@ -62,6 +64,8 @@ class Exchange:
     """
 
     route: Route | None = None
+    upstream: Upstream | None = None
+    attempts = 0
     error: ProxyError | None = None
     code = 0
     bytesOut = 0
@@ -99,16 +103,6 @@ class Exchange:
     def isOver(self) -> bool:
         """Whether it has ended."""
         return self._finished
-
-    @property
-    def upstream(self) -> Upstream | None:
-        """Who was asked last; None for nobody."""
-        return None if self._asking is None else self._asking.upstream
-
-    @property
-    def attempts(self) -> int:
-        """How many upstreams were asked."""
-        return 0 if self._asking is None else self._asking.attempts
 
     # Deciding.
 
@@ -254,8 +248,8 @@ class Exchange:
 
     def responseEnded(self, trailers: list[Item]) -> None:
         """The upstream's answer is complete; its connection is the pool's again."""
-        assert self._asking is not None
-        self._asking.attempt = None
+        if self._asking is not None:
+            self._asking.attempt = None
         answer = self._answer
         if answer is None:
             self._finish(None)
@@ -361,6 +355,7 @@ class Exchange:
 
     def _tunnelEnded(self, statistics: TunnelStatistics) -> None:
         self.bytesOut = statistics.fromUpstream
+        self._asking = None
         self._finish(None)
 
     # Hooks.
@@ -485,6 +480,8 @@ class Exchange:
                 self.code = error.kind.status
             if self._chain is not None or self._surrounding is not None:
                 self._releasePlugins(error)
+            if self._asking is not None and self._asking.attempt is None:
+                self._asking = None  # or each would keep the other until the garbage is collected
             self._engine.exchangeFinished(self)
 
     def _releasePlugins(self, error: ProxyError | None) -> None:
