@@ -119,6 +119,8 @@ def _fields(block: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _chunks(data: bytes, at: int) -> tuple[bytes, list[tuple[bytes, bytes]], int] | None:
+    if b"\r\n\r\n" not in data[at - 2 :]:
+        return None  # seen at once, for this is asked after each byte
     body = b""
     while True:
         end = data.find(b"\r\n", at)
