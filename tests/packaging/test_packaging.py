@@ -6,18 +6,15 @@ nor the other way round. One clean environment serves all ways of installing, on
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.packaging.building import ROOT, call, installed
+
 DROP_IN = "twisted/plugins/twistproxy_plugin.py"
 # Either of these in a distribution would overwrite or hide Twisted's own.
 FORBIDDEN = {"twisted/__init__.py", "twisted/plugins/__init__.py"}
@@ -25,48 +22,10 @@ FORBIDDEN = {"twisted/__init__.py", "twisted/plugins/__init__.py"}
 pytestmark = pytest.mark.slow
 
 
-def call(*command: str | Path, cwd: Path) -> str:
-    """Run C{command} as a user would, without anything of this test's environment; gives what it printed."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "PYTEST", "PIP_", "VIRTUAL_ENV"))
-    }
-    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a checkout has at its top, without anything built."""
-    copy = tmp_path_factory.mktemp("sources")
-    for name in ("twistproxy", "twisted", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "dropin.cache*")
-        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    for path in ROOT.iterdir():
-        if path.is_file():
-            shutil.copy(path, copy)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist and with the wheel that was built out of it."""
-    out = tmp_path_factory.mktemp("dist")
-    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, sources, cwd=out)
-    return out
-
-
 @pytest.fixture(scope="module")
 def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The C{bin} of an environment in which nothing but the wheel and what it needs was installed."""
-    home = tmp_path_factory.mktemp("environment")
-    venv.create(home, with_pip=True)
-    [wheel] = built.glob("*.whl")
-    call(home / "bin/pip", "install", "-q", wheel, cwd=home)
-    return home / "bin"
+    return installed(built, tmp_path_factory.mktemp("environment"))
 
 
 def wheelFiles(built: Path) -> set[str]:
@@ -119,6 +78,7 @@ def test_sdistCanBeBuiltAndTested(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         files = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {DROP_IN, "setup.py", "LICENSE", "Makefile", "tests/run.py", "tests/unit/__init__.py"}
+    wanted |= {f"examples/plugin-template/{name}" for name in ("pyproject.toml", "README.md", "tests/test_plugins.py")}
     assert wanted <= files
     assert files & FORBIDDEN == set()
     assert [name for name in files if name.endswith("dropin.cache")] == []
