@@ -182,6 +182,8 @@ class Session:
     def _toml(self, block: Block) -> None:
         if block.name:
             name = self._save(block)
+            if name.endswith("pyproject.toml"):
+                return
         else:
             name = "page.toml"
             (self.directory / name).write_text(self.translated(block.text))
