@@ -126,10 +126,11 @@ def connected(protocol: IProtocol) -> tuple[Any, Sink]:
 class Proxied:
     """A proxy with one client, whose requests all go over one connection to the upstream."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, **options: Any) -> None:
+        """@param options: of L{ReverseProxy}."""
         self._case = case
         self._reactor = InstantReactor()
-        self._proxy = ReverseProxy(self._reactor, ["http://127.0.0.1:9000"])
+        self._proxy = ReverseProxy(self._reactor, ["http://127.0.0.1:9000"], **options)
         self._client, self._answers = connected(self._proxy.buildProtocol(None))
         self.exchange()
         [(self._upstream, self._requests)] = self._reactor.made
