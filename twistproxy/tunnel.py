@@ -174,7 +174,7 @@ class Tunnel:
     def finish(self, reason: str) -> None:
         """Close both sides, once what was received is written."""
         self._reason = self._reason or reason
-        self.deadline = NEVER if reason != "idle" else self._sweeper.after(0)
+        self.deadline = self.nextDeadline()  # for a side that does not take what is left
         for end in (self.client, self.upstream):
             if not end.isLost:
                 end.writer.stop()
