@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -177,6 +179,64 @@ async def test_nextUpstreamIsAskedWhenOneIsDown(network: Network) -> None:
         client.write(request(b"/", method=b"POST", body=b"%d" % number))
         assert (await client.readMessage()).body == b"alive"
     assert all("connect_refused" in line and "trying another" in line for line in network.log)
+
+
+@pytest_twisted.ensureDeferred
+async def test_nextUpstreamGetsTheWholeBody(network: Network) -> None:
+    upstream = await network.upstream()
+    client = await (await network.proxy(await closedPort(network), upstream)).connect()
+    body = bytes(range(256)) * 20000
+    for head in (b"Content-Length: %d\r\n\r\n" % len(body) + body, CHUNKED + b"\r\n\r\n" + chunk(body) + LAST_CHUNK):
+        client.write(b"POST / HTTP/1.1\r\nHost: a\r\n", head)
+        server = upstream.connections[0] if upstream.connections else await upstream.accept()
+        assert (await server.readMessage()).body == body
+        server.write(response(b"got it"))
+        assert (await client.readMessage()).body == b"got it"
+
+
+@pytest_twisted.ensureDeferred
+async def test_nextUpstreamIsAskedWhenOneDoesNotAcceptInTime(network: Network) -> None:
+    # A listener whose backlog is full: the kernel leaves further connections unanswered.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        try:
+            upstream = await network.upstream()
+            upstream.answer(response(b"alive"))
+            client = await (await network.proxy(f"http://127.0.0.1:{address[1]}", upstream, connectTimeout=0.3)).connect()
+            client.write(request())
+            assert (await client.readMessage()).body == b"alive"
+            await network.logged("connect_timeout", "trying another")
+        finally:
+            for each in waiting:
+                each.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_upstreamThatDoesNotAcceptInTimeIs504(network: Network) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        try:
+            proxy = await network.proxy(f"http://127.0.0.1:{address[1]}", connectTimeout=0.3)
+            client = await proxy.connect()
+            client.write(request())
+            assert (await client.readMessage()).code == 504
+            await network.logged("504 connect_timeout")
+            client.write(request())
+            await network.until(lambda: proxy.engine.inFlight, "nothing is asked")
+            client.abort()
+            await network.logged("499 client_closed")
+            assert next(iter(proxy.engine.pools)).total == 0
+        finally:
+            for each in waiting:
+                each.close()
 
 
 @pytest_twisted.ensureDeferred

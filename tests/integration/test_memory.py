@@ -167,6 +167,31 @@ def test_upstreamsThatStopReadingCostLittle(tmp_path: Path, reactorName: str, he
             client.close()
 
 
+def test_uploadsThatWaitInTheQueueCostLittle(tmp_path: Path, reactorName: str, held: Held) -> None:
+    options = ("--set", "max-connections-per-upstream=1")
+    with (
+        Server(held.serve) as upstream,
+        ProxyProcess(tmp_path, upstream.url, reactor=reactorName, options=options) as proxy,
+        connect(proxy.port) as first,
+    ):
+        first.sendall(b"GET /1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        waitFor(lambda: held.sockets, "nothing was asked")
+        clients = [connect(proxy.port) for _ in range(EXCHANGES)]
+        before = proxy.memory
+        stuffings = {}
+        for number, client in enumerate(clients):
+            head = b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (number, GIBIBYTE)
+            client.sendall(head)
+            stuffings[number] = Stuffing(client, len(head))
+        stuffAll(list(stuffings.values()))
+        queues = Queues()
+        assert all(each.sent > 100000 for each in stuffings.values())
+        check(proxy, before, {number: each.sent - queues.behind(each.sock) for number, each in stuffings.items()})
+        assert len(held.sockets) == 1
+        for client in clients:
+            client.close()
+
+
 def test_pipelinedRequestsThatWaitCostLittle(tmp_path: Path, reactorName: str, held: Held) -> None:
     with Server(held.serve) as upstream, ProxyProcess(tmp_path, upstream.url, reactor=reactorName) as proxy:
         clients = [connect(proxy.port) for _ in range(EXCHANGES)]

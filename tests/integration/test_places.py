@@ -98,7 +98,7 @@ async def test_upstreamOnIPv6(network: Network) -> None:
 async def test_clientOnIPv6(network: Network) -> None:
     upstream = await network.upstream()
     proxy = await network.proxy(upstream, endpoint=TCP6ServerEndpoint(reactor, 0, interface="::1"))
-    client = await network.client(TCP6ClientEndpoint(reactor, "::1", proxy.port.getHost().port))
+    client = await network.client(TCP6ClientEndpoint(reactor, "::1", proxy.address.port))
     client.write(request())
     server, asked = await upstream.request()
     assert asked.head.get(b"x-forwarded-for") == b"::1"
@@ -244,5 +244,5 @@ class TestTLSListener:
             upstream, endpoint=SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1")
         )
         trusted = ssl.optionsForClientTLS("localhost", trustRoot=ssl.Certificate(certificate.original))
-        endpoint = TCP4(reactor, "127.0.0.1", proxy.port.getHost().port)
+        endpoint = TCP4(reactor, "127.0.0.1", proxy.address.port)
         return await network.client(wrapClientTLS(trusted, endpoint)), upstream

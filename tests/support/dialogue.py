@@ -99,11 +99,13 @@ class Peer(Protocol):
     @ivar total: how many came.
     @ivar inputEnded: whether the other end sends no more.
     @ivar reason: why the connection is gone, once it is.
+    @ivar disconnected: whether this end has closed, or half-closed.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._changes = Condition(clock)
+        self.disconnected = False
         self.received = bytearray()
         self.total = 0
         self.inputEnded = False
@@ -154,14 +156,17 @@ class Peer(Protocol):
 
     def finish(self) -> None:
         """Half-close: send no more."""
+        self.disconnected = True
         self.transport.loseWriteConnection()
 
     def close(self) -> None:
         """Close, after what was written."""
+        self.disconnected = True
         self.transport.loseConnection()
 
     def abort(self) -> None:
         """Reset the connection: the process was killed."""
+        self.disconnected = True
         self.transport.abortConnection()
 
     def pause(self) -> None:

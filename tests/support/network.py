@@ -42,18 +42,26 @@ class LiveProxy:
     """A proxy that listens.
 
     @ivar proxy: it.
-    @ivar port: where it listens.
+    @ivar engine: its engine.
+    @ivar address: where it listens, as its port has it.
     """
 
     def __init__(self, network: Network, proxy: ReverseProxy, port: Any) -> None:
         self._network = network
+        self._port = port
         self.proxy = proxy
-        self.port = port
         self.engine = proxy.engine
+        self.address = port.getHost()
 
     async def connect(self) -> Peer:
         """A client of it."""
-        return await self._network.client(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port))
+        return await self._network.client(TCP4ClientEndpoint(reactor, "127.0.0.1", self.address.port))
+
+    async def stopListening(self) -> None:
+        """Accept nobody any more."""
+        port, self._port = self._port, None
+        if port is not None:
+            await port.stopListening()
 
     async def quiet(self) -> None:
         """Wait until no exchange is under way."""
@@ -64,11 +72,12 @@ class Network:
     """Upstreams, proxies and clients of one test; all are closed at its end.
 
     @ivar log: lines of the proxy's error log.
+    @ivar peers: the clients.
     """
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self._peers: list[Peer] = []
+        self.peers: list[Peer] = []
         self._upstreams: list[Upstream] = []
         self._proxies: list[LiveProxy] = []
         self._spawned: list[Deferred[Any]] = []
@@ -99,7 +108,7 @@ class Network:
     async def client(self, endpoint: Any) -> Peer:
         """A client at C{endpoint}."""
         peer = await connectPeer(reactor, endpoint)
-        self._peers.append(peer)
+        self.peers.append(peer)
         return peer
 
     async def until(self, holds: Callable[[], object], what: str, limit: float = LIMIT) -> None:
@@ -124,13 +133,13 @@ class Network:
 
     async def close(self) -> None:
         """Close everything."""
-        for peer in [*self._peers, *(each for upstream in self._upstreams for each in upstream.connections)]:
+        for peer in [*self.peers, *(each for upstream in self._upstreams for each in upstream.connections)]:
             if peer.reason is None:
                 peer.abort()
         for upstream in self._upstreams:
             await upstream.stop()
         for live in self._proxies:
-            await live.port.stopListening()
+            await live.stopListening()
             await live.proxy.stopService()
         for each in self._spawned:
             await each
