@@ -143,7 +143,8 @@ class Exchange:
             return self._proceeding
         from twistproxy.onion import around  # only where there is middleware
 
-        return around(self.route.middleware[index], self.inbound, lambda: self._surround(index + 1))
+        middleware, limit = self.route.middleware[index], self.settings.hookTimeout
+        return around(middleware, self.inbound, lambda: self._surround(index + 1), self._engine.sweeper, limit)
 
     def _proceedingCancelled(self, proceeding: defer.Deferred[Response]) -> None:
         """The middleware lost its patience."""
@@ -400,8 +401,8 @@ class Exchange:
         if isinstance(failure.value, ProxyError):
             self._failOutside(failure.value)
         elif not self._finished:
-            _log.failure("Middleware failed (request {request})", failure, request=self.inbound.id)
-            self._failOutside(ProxyError(DIRECTOR_ERROR, describeFailure(failure)))
+            _log.failure("An exchange failed (request {request})", failure, request=self.inbound.id)
+            self._failOutside(ProxyError(INTERNAL, describeFailure(failure)))
 
     # Ends.
 
