@@ -43,12 +43,14 @@ class LiveProxy:
 
     @ivar proxy: it.
     @ivar engine: its engine.
-    @ivar address: where it listens, as its port has it.
+    @ivar port: its port.
+    @ivar address: where that listens.
     """
 
     def __init__(self, network: Network, proxy: ReverseProxy, port: Any) -> None:
         self._network = network
-        self._port = port
+        self._isListening = True
+        self.port = port
         self.proxy = proxy
         self.engine = proxy.engine
         self.address = port.getHost()
@@ -59,9 +61,9 @@ class LiveProxy:
 
     async def stopListening(self) -> None:
         """Accept nobody any more."""
-        port, self._port = self._port, None
-        if port is not None:
-            await port.stopListening()
+        if self._isListening:
+            self._isListening = False
+            await self.port.stopListening()
 
     async def quiet(self) -> None:
         """Wait until no exchange is under way."""
