@@ -159,8 +159,9 @@ A colon within a value is written `\\:`, a backslash `\\\\`. `--help-plugin` sho
 
 ## Status
 
-The status is 0 after a regular end; 1 when something is wrong with the configuration or a port cannot be had, after a line
-for each mistake; 64 for an option that there is not.
+The status is 0 when `--check` finds nothing wrong, or an option has printed what it prints; 1 when something is wrong with the
+configuration, or a port cannot be had, after a line for each mistake; 64 for an option that there is not. A proxy that
+is stopped by SIGINT or SIGTERM lets exchanges run out, for [`drain-timeout`](settings.md#drain-timeout), and ends by that signal.
 """
 
 
