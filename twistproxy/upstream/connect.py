@@ -93,18 +93,22 @@ def connect(
     from twisted.protocols.tls import TLSMemoryBIOFactory
 
     options = optionsForClientTLS(location.host)
-    secured: Deferred[UpstreamConnection] = Deferred(lambda _: connection.abort())
-    connection.secured = secured
-    secured.addTimeout(settings.tlsHandshakeTimeout, reactor, lambda result, seconds: _handshakeTimedOut(connection))
     factory = TLSMemoryBIOFactory(options, True, _OneConnection(connection), clock=reactor)
     endpoint = HostnameEndpoint(reactor, location.host, location.port, timeout=settings.connectTimeout)
-    return endpoint.connect(factory).addCallback(lambda _: secured).addErrback(_explain)
+    return endpoint.connect(factory).addCallback(lambda _: _secured(reactor, settings, connection)).addErrback(_explain)
 
 
-def _handshakeTimedOut(connection: UpstreamConnection) -> Failure:
-    connection.secured = None
-    connection.abort()
-    return Failure(ProxyError(CONNECT_TIMEOUT, "the TLS handshake took too long"))
+def _secured(reactor: Any, settings: Settings, connection: UpstreamConnection) -> Deferred[UpstreamConnection]:
+    """Wait for the handshake of a connection that was just made."""
+
+    def cancel(_: Deferred[UpstreamConnection]) -> None:
+        connection.secured = None
+        connection.abort()
+
+    secured: Deferred[UpstreamConnection] = Deferred(cancel)
+    connection.secured = secured
+    late = ProxyError(CONNECT_TIMEOUT, "the TLS handshake took too long")
+    return secured.addTimeout(settings.tlsHandshakeTimeout, reactor, lambda result, seconds: Failure(late))
 
 
 def _explain(failure: Failure) -> Failure:

@@ -213,8 +213,7 @@ class ConnectionPool:
             waiter.connectionReady(connection)
 
     def _notOpened(self, failure: Failure, ticket: Ticket, connection: UpstreamConnection) -> None:
-        if connection in self._all:
-            self.connectionGone(connection)
+        self.connectionGone(connection)
         waiter, ticket.waiter = ticket.waiter, None
         if waiter is not None:
             error = failure.value
@@ -241,7 +240,9 @@ class ConnectionPool:
 
     def connectionGone(self, connection: UpstreamConnection) -> None:
         """One fewer; whoever waits gets a new one."""
-        self._all.discard(connection)
+        if connection not in self._all:
+            return  # told already: by the attempt to connect it, or by its own abort
+        self._all.remove(connection)
         self.total -= 1
         if connection in self._idle:
             self._idle.remove(connection)
