@@ -142,3 +142,9 @@ class ProxyProcess(Child):
         """Measure the peak from now on; what it is now."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         return self.peak
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor time used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
