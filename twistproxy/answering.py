@@ -74,7 +74,8 @@ class Answer:
     # To the client.
 
     def deliver(self, response: Response, toHead: bool, askedByHead: bool) -> None:
-        """Send C{response}, which is the upstream's as changed, or another in its place. May raise what a body filter does.
+        """Send C{response}, which is the upstream's as changed, or another in its place; flushing is the caller's business.
+        May raise what a body filter does.
 
         @param toHead: whether the client asked by HEAD.
         @param askedByHead: whether the upstream was asked by HEAD, and so sends no body whatever it says of its length.
@@ -88,7 +89,6 @@ class Answer:
             if not stream.ended:
                 self._owner.answerUnwanted()
         body.attach(throughFilters(response, self))
-        self._client.flush()
 
     def bodyReceived(self, data: bytes) -> None:
         """L{twistproxy.body.BodySink}."""

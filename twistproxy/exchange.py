@@ -78,6 +78,7 @@ class Exchange:
     _upgrade = b""
     _isSwitching = False  # the upstream has switched protocols already
     _committed = False
+    _isTelling = False  # an upstream's segment is being told, and C{segmentEnded} follows
     _clientPaused = False
     _finished = False
 
@@ -229,7 +230,10 @@ class Exchange:
         response.upstream = self.upstream
         if self._asking is not None and self._asking.isRefused(response):
             return
+        # The rest of the segment follows at once: what there is of the body goes out with the head.
+        self._isTelling = True
         self._modify(Answer(self, self._client, response, head.length, announced))
+        self._isTelling = False
 
     def roundTripped(self, response: Response) -> None:
         """A round tripper has the answer."""
@@ -301,6 +305,9 @@ class Exchange:
             answer.deliver(response, self.inbound.method == b"HEAD", self.outbound.method == b"HEAD")
         except Exception:
             self._filterFailed()
+            return
+        if not self._isTelling:
+            self._client.flush()
 
     # From the answer.
 
