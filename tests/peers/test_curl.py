@@ -308,3 +308,14 @@ def test_upstreamKilledInMidAnswerIsAnError(
             assert body in client.output.read_bytes()
     proxy.logged("GET /part from 127.0.0.1", "200 upstream_closed" if status else "502 upstream_closed", f":{port}")
     assert len(proxy.log) == 1, proxy.log
+
+
+def test_demoAnswersFromBothOfItsUpstreams(startProxy: StartProxy) -> None:
+    proxy = startProxy(options=("--demo",))
+    done = run("curl", "-sS", *[f"{proxy.url}/{number}" for number in range(4)])
+    assert done.returncode == 0, done
+    hosts = re.findall(r"^sample upstream on http://(127\.0\.0\.1:\d+)/$", proxy.said, re.MULTILINE)
+    assert len(hosts) == 2
+    answers = {run("curl", "-sS", f"{proxy.url}/").stdout for _ in range(4)}
+    assert len(answers) > 1, "both give the same"
+    assert proxy.log == []
