@@ -1,0 +1,215 @@
+"""L{twistproxy.forwarding}: what a proxy changes about a head on its way. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistproxy.forwarding import (
+    FORWARDING,
+    HOP_BY_HOP,
+    clientAddress,
+    identify,
+    isTrusted,
+    joinPath,
+    joinQuery,
+    keepsTrailers,
+    nominated,
+    outboundItems,
+    responseItems,
+    upgradeTokens,
+)
+from twistproxy.messages import Address, Item
+
+INNER = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+def items(*lines: str) -> list[Item]:
+    made = []
+    for line in lines:
+        name, _, value = line.partition(": ")
+        made.append((name.lower().encode(), name.encode(), value.encode()))
+    return made
+
+
+def lines(found: list[Item]) -> list[str]:
+    return [f"{name.decode()}: {value.decode('latin-1')}" for _, name, value in found]
+
+
+class TestHopByHop(SynchronousTestCase):
+    def test_theList(self) -> None:
+        for name in ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+                     "transfer-encoding", "upgrade", "http2-settings"):  # fmt: skip
+            self.assertIn(name.encode(), HOP_BY_HOP)
+        self.assertNotIn(b"trailers", HOP_BY_HOP)
+
+    def test_whatIsNominated(self) -> None:
+        self.assertEqual(nominated([b"close", b"te"]), frozenset())
+        self.assertEqual(nominated([b"keep-alive", b"x-a", b"x-b"]) & {b"x-a", b"x-b", b"host"}, {b"x-a", b"x-b"})
+        for name in (b"host", b"content-length", b"transfer-encoding"):
+            self.assertNotIn(name, nominated([b"x-a", name]))
+
+    def test_responses(self) -> None:
+        found = items("Connection: x-hop", "X-Hop: 1", "X-Kept: 2", "Keep-Alive: 5", "Trailer: X", "Trailers: kept", "Upgrade: x")
+        self.assertEqual(lines(responseItems(found, [b"x-hop"])), ["X-Kept: 2", "Trailers: kept"])
+        self.assertEqual(lines(responseItems(found, [])), ["X-Hop: 1", "X-Kept: 2", "Trailers: kept"])
+
+    def test_te(self) -> None:
+        for values, want in (
+            (["TE: trailers"], True),
+            (["TE: gzip, Trailers"], True),
+            (["TE: gzip", "TE: trailers"], True),
+            (["TE: trailers;q=0.5"], False),
+            (["TE: gzip"], False),
+            (["X: trailers"], False),
+        ):
+            self.assertEqual(keepsTrailers(items(*values)), want, values)
+
+    def test_upgrades(self) -> None:
+        self.assertEqual(upgradeTokens([b"websocket"]), [b"websocket"])
+        self.assertEqual(upgradeTokens([b" a , h2c,H2C", b"", b"b/1 "]), [b"a", b"b/1"])
+        self.assertEqual(upgradeTokens([b"h2c"]), [])
+
+
+class TestRequests(SynchronousTestCase):
+    def send(self, *given: str, peer: str = "203.0.113.9", trusted: tuple[Any, ...] = (), connection: tuple[bytes, ...] = (),
+             scheme: str = "http", **options: Any) -> list[str]:  # fmt: skip
+        identity = identify(Address(peer, 5555), scheme, trusted)
+        found, self.client = outboundItems(items(*given), connection, identity, trusted, **options)
+        return lines(found)
+
+    def test_plain(self) -> None:
+        self.assertEqual(
+            self.send("Host: a", "Accept: */*"),
+            ["Host: a", "Accept: */*", "X-Forwarded-For: 203.0.113.9", "X-Real-IP: 203.0.113.9", "X-Forwarded-Proto: http",
+             "X-Forwarded-Host: a"],
+        )  # fmt: skip
+        self.assertEqual(self.client, Address("203.0.113.9", 5555))
+
+    def test_https(self) -> None:
+        self.assertIn("X-Forwarded-Proto: https", self.send("Host: a", scheme="https"))
+
+    def test_withoutHost(self) -> None:
+        self.assertFalse([line for line in self.send() if line.startswith("X-Forwarded-Host")])
+
+    def test_withoutAnAddress(self) -> None:
+        """A UNIX socket's peer has none: nothing is said."""
+        found = self.send("Host: a", "X-Forwarded-For: evil", peer="")
+        self.assertEqual(found, ["Host: a", "X-Forwarded-Proto: http", "X-Forwarded-Host: a"])
+
+    def test_spoofs(self) -> None:
+        for name in FORWARDING:
+            found = self.send("Host: a", f"{name.decode().title()}: evil")
+            self.assertFalse([line for line in found if "evil" in line], name)
+
+    def test_spoofsOfManySpellings(self) -> None:
+        for name in ("X_Forwarded_For", "X-Forwarded_For", "X_Forwarded-For", "x_real-ip", "X_FORWARDED_PROTO"):
+            self.assertFalse([line for line in self.send("Host: a", f"{name}: evil") if "evil" in line], name)
+
+    def test_proxyHeader(self) -> None:
+        """It would become HTTP_PROXY."""
+        self.assertFalse([line for line in self.send("Host: a", "Proxy: http://evil") if "evil" in line])
+
+    def test_hopByHop(self) -> None:
+        found = self.send("Host: a", "Connection: x-a, close", "X-A: 1", "TE: trailers", "Keep-Alive: 5", "Upgrade: h2c",
+                          "HTTP2-Settings: x", "Proxy-Authorization: x", "Trailer: y", connection=(b"x-a", b"close"))  # fmt: skip
+        self.assertEqual(found[:2], ["Host: a", "X-Forwarded-For: 203.0.113.9"])
+
+    def test_mappedAddresses(self) -> None:
+        self.assertIn("X-Forwarded-For: 203.0.113.9", self.send(peer="::ffff:203.0.113.9"))
+        self.assertIn("X-Forwarded-For: 2001:db8::1", self.send(peer="2001:db8::1"))
+        self.assertIn("X-Forwarded-For: fe80::1", self.send(peer="fe80::1%eth0"))
+
+    def test_trustedPeers(self) -> None:
+        found = self.send(
+            "Host: inner", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Proto: https", "X-Forwarded-Host: outer",
+            "X-Forwarded-Port: 443", "X-Forwarded-Prefix: /p", "X-Real-Ip: 6.6.6.6", peer="10.0.0.1", trusted=INNER,
+        )  # fmt: skip
+        self.assertEqual(
+            found,
+            ["Host: inner", "X-Forwarded-For: 198.51.100.7, 10.0.0.1", "X-Real-IP: 198.51.100.7", "X-Forwarded-Proto: https",
+             "X-Forwarded-Host: outer", "X-Forwarded-Port: 443", "X-Forwarded-Prefix: /p"],
+        )  # fmt: skip
+        self.assertEqual(self.client.host, "198.51.100.7")
+
+    def test_trustedPeersThatSayNothing(self) -> None:
+        found = self.send("Host: a", peer="10.0.0.1", trusted=INNER)
+        self.assertEqual(
+            found,
+            ["Host: a", "X-Forwarded-For: 10.0.0.1", "X-Real-IP: 10.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: a"],
+        )
+
+    def test_severalLinesOfATrustedPeer(self) -> None:
+        found = self.send("X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: , 2.2.2.2,", peer="10.0.0.1", trusted=INNER)
+        self.assertIn("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.1", found)
+
+    def test_via(self) -> None:
+        self.assertEqual(self.send("Via: 1.0 outer", via=b"edge")[-1], "Via: 1.1 edge")
+
+    def test_forwarded(self) -> None:
+        self.assertEqual(self.send("Host: a:8080", emitForwarded=True)[-1], 'Forwarded: for=203.0.113.9;host="a:8080";proto=http')
+        self.assertEqual(self.send(peer="2001:db8::1", emitForwarded=True)[-1], 'Forwarded: for="[2001:db8::1]";proto=http')
+        self.assertEqual(self.send(peer="", emitForwarded=True)[-1], "Forwarded: for=unknown;proto=http")
+        found = self.send("Forwarded: for=1.1.1.1", peer="10.0.0.1", trusted=INNER, emitForwarded=True)
+        self.assertEqual(found[-1], "Forwarded: for=1.1.1.1, for=10.0.0.1;proto=http")
+        self.assertEqual(self.send("Forwarded: for=evil", emitForwarded=True)[-1], "Forwarded: for=203.0.113.9;proto=http")
+
+    def test_theInboundLinesStay(self) -> None:
+        given = items("Host: a", "Connection: x", "X: 1")
+        before = list(given)
+        outboundItems(given, (b"x",), identify(Address("1.1.1.1", 1), "http", ()))
+        self.assertEqual(given, before)
+
+
+class TestAddresses(SynchronousTestCase):
+    def test_trust(self) -> None:
+        for host, want in (
+            ("10.1.2.3", True), ("11.0.0.1", False), ("fd00::1", True), ("fe80::1", False), ("::ffff:10.0.0.1", True),
+            ("nonsense", False), ("", False),
+        ):  # fmt: skip
+            self.assertEqual(isTrusted(host, INNER), want, host)
+        self.assertFalse(isTrusted("10.0.0.1", ()))
+
+    def test_chains(self) -> None:
+        """From the right, the first that is not trusted."""
+        for chain, want in (
+            ([], "10.0.0.1"),
+            (["1.1.1.1"], "1.1.1.1"),
+            (["6.6.6.6", "1.1.1.1"], "1.1.1.1"),
+            (["1.1.1.1", "10.0.0.2", "10.0.0.3"], "1.1.1.1"),
+            (["10.0.0.9", "10.0.0.2"], "10.0.0.9"),
+            (["1.1.1.1:4711"], "1.1.1.1"),
+            (["[2001:db8::1]:4711"], "2001:db8::1"),
+            (['"[2001:db8::1]"'], "2001:db8::1"),
+            (["2001:db8::1"], "2001:db8::1"),
+            (["1.1.1.1", "unknown"], "10.0.0.1"),
+            (["1.1.1.1", "unknown", "10.0.0.2"], "10.0.0.2"),
+        ):
+            self.assertEqual(clientAddress(Address("10.0.0.1", 1), chain, INNER).host, want, chain)
+        self.assertEqual(clientAddress(Address("8.8.8.8", 1), ["1.1.1.1"], INNER).host, "8.8.8.8")
+
+
+class TestJoining(SynchronousTestCase):
+    def test_paths(self) -> None:
+        for base, path, want in (
+            (b"", b"/a", b"/a"),
+            (b"/", b"/a", b"/a"),
+            (b"/b", b"/a", b"/b/a"),
+            (b"/b/", b"/a", b"/b/a"),
+            (b"/b/", b"//a", b"/b//a"),
+            (b"/b", b"/", b"/b/"),
+            (b"/b//", b"/a", b"/b//a"),
+            (b"/b%2F", b"/%2f", b"/b%2F/%2f"),
+            (b"/b", b"*", b"*"),
+            (b"", b"*", b"*"),
+        ):
+            self.assertEqual(joinPath(base, path), want, (base, path))
+
+    def test_queries(self) -> None:
+        for base, query, want in (
+            (None, None, None), (None, b"", b""), (b"", None, None), (b"a", None, b"a"), (b"a", b"", b"a"), (None, b"b", b"b"),
+            (b"a", b"b", b"a&b"), (b"", b"b", b"b"),
+        ):  # fmt: skip
+            self.assertEqual(joinQuery(base, query), want, (base, query))
