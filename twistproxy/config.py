@@ -157,6 +157,8 @@ class RouteConfig:
 
     @ivar match: which requests.
     @ivar pool: the name of the pool that they go to when no director says otherwise; None: a director must.
+    @ivar retryPolicy: decides after each attempt; None: the built-in rule.
+    @ivar roundTripper: asks upstreams in the place of HTTP/1.1; None: none does.
     @ivar errorHandlers: asked before those of the whole proxy.
     @ivar settings: those that differ from the proxy's, by attribute of L{Settings}.
     """
@@ -167,6 +169,8 @@ class RouteConfig:
     modifiers: tuple[PluginUse, ...] = ()
     middleware: tuple[PluginUse, ...] = ()
     errorHandlers: tuple[PluginUse, ...] = ()
+    retryPolicy: PluginUse | None = None
+    roundTripper: PluginUse | None = None
     settings: Mapping[str, Any] = field(factory=dict)
     place: str = field(default="", eq=False)
 
@@ -176,6 +180,7 @@ class RouteConfig:
         yield from self.directors
         yield from self.modifiers
         yield from self.errorHandlers
+        yield from (each for each in (self.retryPolicy, self.roundTripper) if each is not None)
 
 
 @frozen

@@ -18,7 +18,7 @@ from twistproxy.configuring.matching import readMatch
 from twistproxy.configuring.reading import Reader, indexed
 from twistproxy.configuring.settings import ROUTE_SETTINGS, readSettings
 from twistproxy.errors import ConfigurationError
-from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier
+from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy, IRoundTripper
 from twistproxy.loader.finder import PluginSet
 
 TOP_KEYS: Final = (
@@ -27,7 +27,7 @@ TOP_KEYS: Final = (
 LISTENER_KEYS: Final = ("endpoint",)
 POOL_KEYS: Final = ("upstreams", "balancer", "health")
 ROUTE_KEYS: Final = (
-    "match", "pool", "director", "modifier", "middleware", "error-handler", "settings",
+    "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",
 )  # fmt: skip
 
 
@@ -115,6 +115,9 @@ def _readRoute(reader: Reader, where: str, table: Mapping[str, Any]) -> RouteCon
     def plugins(key: str, interface: Any) -> Any:
         return reader.plugins(interface, indexed(f"{where}.{key}", _listed(table.get(key, []))))
 
+    def plugin(key: str, interface: Any) -> Any:
+        return reader.plugin(f"{where}.{key}", interface, table[key]) if key in table else None
+
     settings = _table(reader, f"{where}.settings", table.get("settings", {}))
     return RouteConfig(
         match=readMatch(reader, f"{where}.match", _table(reader, f"{where}.match", table.get("match", {}))),
@@ -123,6 +126,8 @@ def _readRoute(reader: Reader, where: str, table: Mapping[str, Any]) -> RouteCon
         modifiers=plugins("modifier", IResponseModifier),
         middleware=plugins("middleware", IMiddleware),
         errorHandlers=plugins("error-handler", IErrorHandler),
+        retryPolicy=plugin("retry-policy", IRetryPolicy),
+        roundTripper=plugin("round-tripper", IRoundTripper),
         settings=readSettings(reader, lambda name: f"{where}.settings.{name}", settings.items(), ROUTE_SETTINGS),
         place=reader.place(where),
     )

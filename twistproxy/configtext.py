@@ -77,6 +77,10 @@ def _route(route: RouteConfig) -> Iterator[str]:
     yield from _plugins("director", route.directors)
     yield from _plugins("modifier", route.modifiers)
     yield from _plugins("error-handler", route.errorHandlers)
+    if route.retryPolicy is not None:
+        yield f"retry-policy = {_use(route.retryPolicy)}"
+    if route.roundTripper is not None:
+        yield f"round-tripper = {_use(route.roundTripper)}"
     if route.settings:
         shown = {
             each.name: formatSetting(each.kind, route.settings[each.attribute])

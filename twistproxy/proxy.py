@@ -15,7 +15,15 @@ from zope.interface import implementer
 from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.engine import Engine, Route
-from twistproxy.interfaces import IAccessLog, IBalancer, IDirector, IErrorHandler, IResponseModifier
+from twistproxy.interfaces import (
+    IAccessLog,
+    IBalancer,
+    IDirector,
+    IErrorHandler,
+    IResponseModifier,
+    IRetryPolicy,
+    IRoundTripper,
+)
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
 from twistproxy.settings import Settings
@@ -79,6 +87,8 @@ class ReverseProxy(Service, ProxyFactory):
         errorHandlers: Sequence[IErrorHandler] = (),
         middleware: Sequence[Any] = (),
         accessLogs: Sequence[IAccessLog] = (),
+        retryPolicy: IRetryPolicy | None = None,
+        roundTripper: IRoundTripper | None = None,
         pools: Mapping[str, UpstreamGroup] | None = None,
         settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
@@ -86,12 +96,21 @@ class ReverseProxy(Service, ProxyFactory):
         @param reactor: connects to upstreams and keeps time.
         @param upstreams: URLs, or L{Upstream}s.
         @param balancer: picks among them; round robin by default.
+        @param retryPolicy: decides after each attempt; by default another upstream is asked when nothing was sent to one.
+        @param roundTripper: asks upstreams in the place of HTTP/1.1.
         @param pools: further pools that directors may name.
         @raise ValueError: when a URL can't be understood.
         """
         group = UpstreamGroup("default", balancer or RoundRobin(), self._members(upstreams))
         route = Route(
-            group, tuple(directors), tuple(modifiers), tuple(middleware), tuple(errorHandlers), name="default"
+            group,
+            tuple(directors),
+            tuple(modifiers),
+            tuple(middleware),
+            tuple(errorHandlers),
+            name="default",
+            retryPolicy=retryPolicy,
+            roundTripper=roundTripper,
         )
         self._group = group
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from twisted.application.service import IService, MultiService, Service
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
@@ -19,10 +19,12 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from twistproxy.accesslog import FileAccessLog, Recording
-from twistproxy.config import AccessLogConfig, Configuration, PluginUse, RouteConfig, buildPlugins
+from twistproxy.config import AccessLogConfig, Configuration, PluginUse, PoolConfig, RouteConfig, buildPlugins
 from twistproxy.demo import DemoUpstreams
+from twistproxy.discovery.membership import Membership
 from twistproxy.engine import Engine, Route
 from twistproxy.errors import ConfigurationError
+from twistproxy.health.checking import HealthChecks
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
@@ -50,6 +52,8 @@ def _routes(
                 built(route.middleware),
                 built((*route.errorHandlers, *always)),
                 name=route.place or route.pool or "",
+                retryPolicy=None if route.retryPolicy is None else plugins[route.retryPolicy],
+                roundTripper=None if route.roundTripper is None else plugins[route.roundTripper],
                 settings=configuration.settingsOf(route),
             ),
         )
@@ -94,8 +98,12 @@ class ProxyService(MultiService):
             if IService.providedBy(plugin):
                 plugin.setServiceParent(self)
         for pool in configuration.pools:
-            for source in pool.sources:
-                _Subscription(self.engine, pool.name, plugins[source], pool.servers).setServiceParent(self)  # type: ignore[no-untyped-call]
+            if pool.sources:
+                self._addSources(pool)
+            if pool.health:
+                checks = [plugins[use] for use in pool.health]
+                checking = HealthChecks(reactor, self.engine.groups[pool.name], checks, configuration.settings)
+                checking.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def _accessLog(self, config: AccessLogConfig | PluginUse) -> Any:
         if isinstance(config, PluginUse):
@@ -106,6 +114,19 @@ class ProxyService(MultiService):
             raise ConfigurationError(f"{config.place or '--access-log'}: {config.path}: {error.strerror}") from None
         self._logs.append(log)
         return log
+
+    def _addSources(self, pool: PoolConfig) -> None:
+        """Have the pool's members follow its sources."""
+        engine = self.engine
+        group = engine.groups[pool.name]
+
+        def changed(members: Sequence[Upstream]) -> None:
+            group.setMembers(members)
+            engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
+
+        sources = [self._plugins[use] for use in pool.sources]
+        membership = Membership(self._reactor, pool.name, group.members, sources, changed)
+        membership.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         """Listen everywhere, and say where.
@@ -195,37 +216,6 @@ class ProxyService(MultiService):
             globalLogPublisher.removeObserver(self._observer)
             self._errorFile.close()
         return result
-
-
-class _Subscription(Service):
-    """Keeps a pool's members as a source tells them, beside those that are written down."""
-
-    def __init__(self, engine: Engine, pool: str, source: Any, servers: Sequence[Any]) -> None:
-        self._engine = engine
-        self._pool = pool
-        self._source = source
-        self._servers = [each.build() for each in servers]
-        self._unsubscribe: Any = None
-
-    def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
-        self._source.startService()
-        self._unsubscribe = self._source.subscribe(self._told)
-
-    def stopService(self) -> Any:
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-        return self._source.stopService()
-
-    def _told(self, upstreams: Sequence[Upstream]) -> None:
-        group = self._engine.groups[self._pool]
-        if not upstreams and not self._servers:
-            _log.warn("A source of pool {pool} told an empty set; the last one is kept", pool=self._pool)
-            return
-        group.setMembers([*self._servers, *upstreams])
-        keys = frozenset(member.key for each in self._engine.groups.values() for member in each.members)
-        self._engine.pools.keepOnly(keys)
 
 
 def shownURL(endpoint: str, host: Any) -> str:

@@ -81,6 +81,12 @@ class Settings:
     )
     maxInformational: int = _setting("count", 32, "Most 1xx answers passed on before the final one; more are 502.")
 
+    # Health checks.
+    healthInterval: float = _setting("duration", 5.0, "From the start of one health check of an upstream to the next.")
+    healthTimeout: float = _setting("duration", 3.0, "Longest health check; a longer one has failed.")
+    healthFall: int = _setting("count", 3, "An upstream gets no more requests after so many failed checks in a row.")
+    healthRise: int = _setting("count", 2, "It gets requests again after so many good checks in a row.")
+
     # Tunnels.
     tunnelIdleTimeout: float = _setting("duration", 3600.0, "A tunnel in which nothing moves is closed after this.")
     lenientUpgrade: bool = _setting("yes-no", False, "Accept a 101 that lacks Connection: upgrade.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -10,6 +11,10 @@ from twistproxy.interfaces import IBalancer
 from twistproxy.messages import Outcome, Upstream
 
 _log = Logger(namespace="twistproxy.error")
+
+
+UP: Final = "up"
+"""The state of an upstream that gets requests."""
 
 
 class Candidates(tuple[Upstream, ...]):
@@ -58,13 +63,24 @@ class UpstreamGroup:
                 kept.weight, kept.metadata, kept.backup = each.weight, each.metadata, each.backup
             members.append(kept)
         self.members = tuple(members)
-        primaries = [each for each in members if not each.backup]
-        self.candidates = Candidates(primaries or members)
-        self._backups = Candidates(each for each in members if each.backup) if primaries else Candidates(())
+        self._choose()
         try:
             self.balancer.upstreamsChanged(self.members)
         except Exception:
             _log.failure("The balancer of pool {pool} failed in upstreamsChanged", pool=self.name)
+
+    def mark(self, upstream: Upstream, state: str) -> None:
+        """Say how a member is: C{"up"}, or why it gets no requests."""
+        wasUp, upstream.state = upstream.state == UP, state
+        if wasUp != (state == UP):
+            self._choose()
+
+    def _choose(self) -> None:
+        """Who may be asked: members that are up; backups when no others are."""
+        up = [each for each in self.members if each.state == UP]
+        primaries = [each for each in up if not each.backup]
+        self.candidates = Candidates(primaries or up)
+        self._backups = Candidates(each for each in up if each.backup) if primaries else Candidates(())
 
     def without(self, tried: Sequence[Upstream]) -> Candidates:
         """Who may still be asked: members not tried, backups once all others were."""

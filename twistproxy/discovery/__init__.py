@@ -1,0 +1,1 @@
+"""Upstreams that are found rather than written down."""

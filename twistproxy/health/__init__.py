@@ -1,0 +1,1 @@
+"""Whether upstreams are well."""
