@@ -24,10 +24,7 @@ from twistproxy.loader.listing import helpPlugin
 REFERENCE = Path(__file__).resolve().parent / "reference"
 _MARK = "<!-- Made by docs/generate.py: change the code that it is made from. -->\n\n"
 
-REMARKS = {
-    "IHealthCheck": "**Nothing calls it yet**: where a configuration takes such a plugin, it has no effect.",
-    "IUpstreamSource": "For now a source has to try again by itself when it fails: nothing subscribes a second time.",
-}
+REMARKS: dict[str, str] = {}
 """What is not yet as the interface says."""
 
 
