@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twistproxy.errors import Fault, ProxyError
 from twistproxy.forwarding import Identity, identify
 from twistproxy.interfaces import IErrorHandler
-from twistproxy.messages import Address, InboundRequest, Upstream
+from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.upstream.group import UpstreamGroup
@@ -234,9 +234,15 @@ class Engine:
             duration=self.seconds() - exchange.started, id=inbound.id,
         )  # fmt: skip
 
-    def refused(self, peer: Address, error: ProxyError) -> None:
-        """A client's bytes were no request."""
+    def refused(self, peer: Address, error: ProxyError) -> str:
+        """A client's bytes were no request.
+
+        @return: what the log calls it.
+        """
+        requestId = newRequestId()
         _log.info(
-            "A request from {client} was refused: {status} {reason}{detail}",
+            "A request from {client} was refused: {status} {reason}{detail} (request {id})",
             client=peer, status=error.kind.status, reason=error.kind.reason, detail=f": {error.detail}" if error.detail else "",
+            id=requestId,
         )  # fmt: skip
+        return requestId

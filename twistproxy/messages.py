@@ -47,6 +47,11 @@ _RUN: Final = hexlify(urandom(4)).decode()
 _COUNT: Final = count(1)
 
 
+def newRequestId() -> str:
+    """A name for one request, by which log and error page mean the same."""
+    return f"{_RUN}{next(_COUNT):08x}"
+
+
 @frozen
 class Address:
     """Where a client is.
@@ -154,7 +159,7 @@ class InboundRequest:
     def id(self) -> str:
         """Names this request in logs and error pages; made when first asked for."""
         if not self._id:
-            self._id = f"{_RUN}{next(_COUNT):08x}"
+            self._id = newRequestId()
         return self._id
 
     @property

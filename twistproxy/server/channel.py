@@ -227,8 +227,7 @@ class ClientChannel(Protocol):
         if exchange is not None:
             exchange.clientFailed(error)
             return
-        self._engine.refused(self._identity.peer, error)
-        page = errorPage(error.kind, "", "")
+        page = errorPage(error.kind, "", self._engine.refused(self._identity.peer, error))
         text = page.body.contents or b""
         items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
         self.sendHead(page.code, statusPhrase(page.code), items, len(text))

@@ -102,8 +102,7 @@ class WebStream:
             self._checkLength(head)
             body = self._openBody(head)
         except ProxyError as error:
-            engine.refused(identity.peer, error)
-            self._refuse(error)
+            self._refuse(error, engine.refused(identity.peer, error))
             return
         self._exchange = exchange = Exchange(engine, self, head, identity, body)
         if head.method != b"CONNECT":
@@ -183,11 +182,11 @@ class WebStream:
     def _isBodyComplete(self) -> bool:
         return self._incoming is None or self._body.ended
 
-    def _refuse(self, error: ProxyError) -> None:
+    def _refuse(self, error: ProxyError, requestId: str) -> None:
         """Answer what is no request that could be sent on."""
         self._keepAlive = False
         accept: bytes = self._request.getHeader(b"accept") or b""
-        page = errorPage(error.kind, accept.decode("latin-1"), "")
+        page = errorPage(error.kind, accept.decode("latin-1"), requestId)
         text = page.body.contents or b""
         items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
         self.sendHead(page.code, statusPhrase(page.code), items, len(text))
