@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from attrs import frozen
 
@@ -39,9 +38,8 @@ class Command:
     line: int
 
 
-def blocksOf(page: Path) -> list[Block]:
-    """The blocks of C{page}, in order."""
-    source = page.read_text()
+def blocksOf(source: str) -> list[Block]:
+    """The blocks of a page, in order."""
     return [
         Block(
             found["language"],

@@ -104,13 +104,16 @@ class Server:
 
 
 class Session:
-    """A page being run.
+    """A page being run."""
 
-    @param ready: real ports by the page's, of servers that run already.
-    """
-
-    def __init__(self, page: Path, ready: Mapping[str, int]) -> None:
-        self.page = page
+    def __init__(self, title: str, source: str, ready: Mapping[str, int]) -> None:
+        """
+        @param title: names the page in messages.
+        @param source: its Markdown.
+        @param ready: real ports by the page's, of servers that run already.
+        """
+        self.title = title
+        self.source = source
         self.directory = Path(tempfile.mkdtemp(prefix="docs-"))
         self.servers: list[Server] = []
         self.interrupted: list[Server] = []
@@ -119,7 +122,6 @@ class Session:
             (self.directory / place).mkdir(parents=True)
         # As in a terminal, where curl does not show its progress when it prints the answer.
         (self.directory / ".curlrc").write_text("silent\nshow-error\n")
-        source = page.read_text()
         wanted = re.search(r"<!-- upstreams: ([\d ]+) -->", source)
         given = wanted[1].split() if wanted else []
         self.ports = {
@@ -132,11 +134,11 @@ class Session:
         @raise Mismatch: when something else happened than the page says.
         """
         try:
-            for block in blocksOf(self.page):
+            for block in blocksOf(self.source):
                 try:
                     self._block(block)
                 except Mismatch as error:
-                    raise Mismatch(f"{self.page.relative_to(ROOT)}:{block.line}: {error}") from None
+                    raise Mismatch(f"{self.title}:{block.line}: {error}") from None
         finally:
             for server in self.servers:
                 server.interrupt()
@@ -216,7 +218,7 @@ class Session:
             raise Mismatch(f"line {command.line}: $ {text}\n{error}{seen}") from None
 
     def _check(self, expected: Sequence[str], said: str) -> None:
-        if expected and not re.fullmatch(pattern(expected), said.rstrip("\n").replace("\r", "") + "\n"):
+        if expected and not isAsExpected(expected, said):
             raise Mismatch("expected:\n" + "\n".join(expected) + "\nbut it was:\n" + said)
 
     def _serve(self, text: str, expected: Sequence[str]) -> None:
@@ -247,7 +249,7 @@ class Session:
 
     def _hasSaid(self, server: Server, expected: Sequence[str]) -> bool:
         between = [line for each in expected for line in ("...", each)]
-        return re.fullmatch(pattern([*between, "..."]), server.said.rstrip("\n") + "\n") is not None
+        return isAsExpected([*between, "..."], server.said)
 
     def _files(self, text: str) -> str:
         """What the files say that a command names."""
@@ -263,13 +265,22 @@ class Session:
         return found
 
 
-def pattern(expected: Sequence[str]) -> re.Pattern[str]:
-    """What C{expected} means, with its dots."""
-    parts = []
-    for line in expected:
-        if line == "...":
-            parts.append(r"(?:[^\n]*\n)*?")
+def isAsExpected(expected: Sequence[str], said: str) -> bool:
+    """Whether C{said} is what C{expected} means, with its dots."""
+    lines = [line.rstrip() for line in said.replace("\r", "").rstrip("\n").split("\n")]
+    reached = {0}
+    for each in expected:
+        if each == "...":
+            reached = set(range(min(reached), len(lines) + 1))
         else:
-            escaped = ".*".join(re.escape(_ANY_PORT.sub("\0", each)) for each in line.rstrip().split("..."))
-            parts.append(escaped.replace(re.escape("\0"), r"\d+").replace("\0", r"\d+") + r"[ ]*\n")
-    return re.compile("".join(parts))
+            line = linePattern(each)
+            reached = {at + 1 for at in reached if at < len(lines) and line.fullmatch(lines[at])}
+        if not reached:
+            return False
+    return len(lines) in reached
+
+
+def linePattern(expected: str) -> re.Pattern[str]:
+    """What one line means."""
+    parts = (re.escape(_ANY_PORT.sub("\0", each)).replace("\0", r"\d+") for each in expected.rstrip().split("..."))
+    return re.compile(".*".join(parts))

@@ -81,4 +81,4 @@ def test_everyExampleIsShown(example: Path) -> None:
 
 
 def test_blocksSayWhatTheyAre() -> None:
-    assert [f"{page}:{block.line}" for page in PAGES for block in blocksOf(page) if not block.language] == []
+    assert [f"{page}:{block.line}" for page in PAGES for block in blocksOf(page.read_text()) if not block.language] == []

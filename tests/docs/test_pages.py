@@ -17,9 +17,10 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 @pytest.fixture(scope="module")
 def running(request: pytest.FixtureRequest, upstreams: dict[str, int]) -> Iterator[Mapping[Path, Future[None]]]:
     """The pages that were asked for, three at a time: they wait more than they work."""
-    chosen = [item.callspec.params["page"] for item in request.session.items if "page" in getattr(item, "fixturenames", ())]
+    chosen = [item.callspec.params["page"] for item in request.session.items if "running" in getattr(item, "fixturenames", ())]
     with ThreadPoolExecutor(3) as pool:
-        yield {page: pool.submit(Session(page, upstreams).run) for page in chosen}
+        sessions = {page: Session(str(page.relative_to(ROOT)), page.read_text(), upstreams) for page in chosen}
+        yield {page: pool.submit(session.run) for page, session in sessions.items()}
         pool.shutdown(cancel_futures=True)
 
 

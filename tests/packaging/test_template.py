@@ -120,7 +120,7 @@ class Reader:
 def test_theReadmesCommandsWork(environment: Path, template: Path, upstream: int) -> None:
     reader = Reader(environment, template, upstream)
     try:
-        for block in blocksOf(template / "README.md"):
+        for block in blocksOf((template / "README.md").read_text()):
             for command in commandsOf(block):
                 if not command.text.startswith("curl") or shutil.which("curl"):
                     reader.do(command)
