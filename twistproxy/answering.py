@@ -73,12 +73,13 @@ class Answer:
 
     # To the client.
 
-    def deliver(self, response: Response, toHead: bool, askedByHead: bool) -> None:
+    def deliver(self, response: Response, toHead: bool, askedByHead: bool) -> bool:
         """Send C{response}, which is the upstream's as changed, or another in its place; flushing is the caller's business.
         May raise what a body filter does.
 
         @param toHead: whether the client asked by HEAD.
         @param askedByHead: whether the upstream was asked by HEAD, and so sends no body whatever it says of its length.
+        @return: whether that is all there is to do here: the upstream's body, of which nothing came yet, is sent as it comes.
         """
         stream = self._stream
         isUpstreams = response.stream is not None and response.stream is stream and response.replacedBody is None
@@ -88,7 +89,11 @@ class Answer:
             self._stream = EMPTY
             if not stream.ended:
                 self._owner.answerUnwanted()
+        elif body is stream and stream.isUntouched and not response.filters:
+            stream.source = None
+            return True
         body.attach(throughFilters(response, self))
+        return False
 
     def bodyReceived(self, data: bytes) -> None:
         """L{twistproxy.body.BodySink}."""

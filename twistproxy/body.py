@@ -48,25 +48,21 @@ class Body:
     @ivar trailers: the fields after it, once it ended.
     """
 
-    __slots__ = (
-        "_chunks", "_deferred", "_held", "_limit", "_paused", "_sink", "_tooLarge", "contents", "ended", "error", "size",
-        "source", "trailers",
-    )  # fmt: skip
+    size = 0
+    ended = False
+    error: Exception | None = None
+    trailers: list[Item] = []
+    contents: bytes | None = None
+    _held = 0
+    _sink: BodySink | None = None
+    _paused = False
+    _deferred: Deferred[bytes] | None = None
+    _limit = 0
 
     def __init__(self, source: BodySource | None = None, tooLarge: ErrorKind = BODY_TOO_LARGE) -> None:
         self.source = source
-        self.size = 0
-        self.ended = False
-        self.error: Exception | None = None
-        self.trailers: list[Item] = []
-        self.contents: bytes | None = None
-        self._chunks: list[bytes] = []
-        self._held = 0
-        self._sink: BodySink | None = None
-        self._paused = False
-        self._deferred: Deferred[bytes] | None = None
-        self._limit = 0
         self._tooLarge = tooLarge
+        self._chunks: list[bytes] = []
 
     @classmethod
     def of(cls, contents: bytes) -> Body:
@@ -122,6 +118,7 @@ class Body:
     def allReceived(self, trailers: list[Item]) -> None:
         """It is complete."""
         self.ended = True
+        self.source = None  # which may hold on to this body
         self.trailers = trailers
         if self._sink is not None:
             self._sink.bodyEnded(trailers)
@@ -131,6 +128,7 @@ class Body:
     def failed(self, error: Exception) -> None:
         """It will not become complete. A sink is told of that by whoever owns the exchange."""
         self.error = error
+        self.source = None
         if self._deferred is not None:
             reading, self._deferred = self._deferred, None
             reading.errback(error)
@@ -141,6 +139,11 @@ class Body:
     def isComplete(self) -> bool:
         """Whether all of it is held here, so that its length is known."""
         return self.ended and self._sink is None
+
+    @property
+    def isUntouched(self) -> bool:
+        """Whether nothing came in yet and nobody asked for any."""
+        return not self.size and not self.ended and self._deferred is None and self.error is None
 
     @property
     def held(self) -> int:

@@ -14,27 +14,18 @@ from twisted.internet import defer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistproxy import errors
 from twistproxy.answering import Answer
 from twistproxy.asking import Asking
 from twistproxy.attempt import UpstreamAttempt
 from twistproxy.body import Body
 from twistproxy.chains import handling, modifying
 from twistproxy.delivery import ClientStream
-from twistproxy.errors import (
-    CLIENT_CLOSED,
-    DIRECTOR_ERROR,
-    INTERNAL,
-    METHOD_NOT_ALLOWED,
-    MODIFIER_ERROR,
-    NO_ROUTE,
-    UPSTREAM_TIMEOUT,
-    ErrorKind,
-    Fault,
-    ProxyError,
-)
+from twistproxy.errors import ErrorKind, Fault, ProxyError
 from twistproxy.forwarding import Identity, outboundItems, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
 from twistproxy.messages import Headers, InboundRequest, Item, OutboundRequest, Response, Upstream
+from twistproxy.onion import around
 from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
@@ -111,7 +102,7 @@ class Exchange:
         """Go. The segment that completed the head was parsed to its end."""
         head = self._head
         if head.method == b"CONNECT":
-            self.fail(ProxyError(METHOD_NOT_ALLOWED, "CONNECT"))
+            self.fail(ProxyError(errors.METHOD_NOT_ALLOWED, "CONNECT"))
             return
         if head.upgrade:
             try:
@@ -121,7 +112,7 @@ class Exchange:
                 return
         self.route = route = self._engine.routeFor(self.inbound)
         if route is None:
-            self.fail(ProxyError(NO_ROUTE))
+            self.fail(ProxyError(errors.NO_ROUTE))
             return
         if route.settings is not None:
             self.settings = route.settings
@@ -137,20 +128,18 @@ class Exchange:
         """Run the middleware from the one numbered C{index} on, and the rest of the exchange inside."""
         assert self.route is not None
         if self._finished:
-            return defer.fail(self.error or ProxyError(INTERNAL, "proceed was called after the exchange was over"))
+            return defer.fail(self.error or ProxyError(errors.INTERNAL, "proceed was called after the exchange was over"))
         if index == len(self.route.middleware):
             self._proceeding = defer.Deferred(self._proceedingCancelled)
             self._direct()
             return self._proceeding
-        from twistproxy.onion import around  # only where there is middleware
-
         middleware, limit = self.route.middleware[index], self.settings.hookTimeout
         return around(middleware, self.inbound, lambda: self._surround(index + 1), self._engine.sweeper, limit)
 
     def _proceedingCancelled(self, proceeding: defer.Deferred[Response]) -> None:
         """The middleware lost its patience."""
         self._stopChain()
-        self._endAttempt(UPSTREAM_TIMEOUT.reason)
+        self._endAttempt(errors.UPSTREAM_TIMEOUT.reason)
 
     def _direct(self) -> None:
         """Ask the directors, then the balancer."""
@@ -160,7 +149,7 @@ class Exchange:
             self.route.directors,
             lambda director: director.direct(inbound, outbound),
             self._directed,
-            lambda director, failure: self.hookFailed(director, "direct", DIRECTOR_ERROR, failure),
+            lambda director, failure: self.hookFailed(director, "direct", errors.DIRECTOR_ERROR, failure),
             self._askUpstreams,
             self._engine.reactor,
             self.settings.hookTimeout,
@@ -178,7 +167,7 @@ class Exchange:
         else:
             what = f"no pool {result!r}" if isinstance(result, str) else f"a {type(result).__name__}"
             wrong = TypeError(f"direct returned {what}; it may return None, an Upstream, a pool's name or a Response")
-            self.hookFailed(director, "direct", DIRECTOR_ERROR, Failure(wrong))
+            self.hookFailed(director, "direct", errors.DIRECTOR_ERROR, Failure(wrong))
         return False
 
     def _begin(self) -> Asking:
@@ -302,7 +291,8 @@ class Exchange:
         self._committed = True
         self.code = response.code
         try:
-            answer.deliver(response, self.inbound.method == b"HEAD", self.outbound.method == b"HEAD")
+            if answer.deliver(response, self.inbound.method == b"HEAD", self.outbound.method == b"HEAD"):
+                self._answer = None  # its body goes to the client as it comes
         except Exception:
             self._filterFailed()
             return
@@ -354,7 +344,7 @@ class Exchange:
         """Send the 101 and splice."""
         attempt = None if self._asking is None else self._asking.attempt
         if not self._isSwitching or not isinstance(attempt, UpstreamAttempt) or attempt.connection is None:
-            self._failOutside(ProxyError(INTERNAL, "a plugin answered 101 by itself"))
+            self._failOutside(ProxyError(errors.INTERNAL, "a plugin answered 101 by itself"))
             return
         self._committed = True
         self.code = 101
@@ -402,14 +392,14 @@ class Exchange:
         """A body filter raised: the client must not take what it has for the whole."""
         failure = Failure()
         _log.failure("A body filter failed (request {request})", failure, request=self.inbound.id)
-        self.fail(ProxyError(MODIFIER_ERROR, f"a body filter: {describeFailure(failure)}"))
+        self.fail(ProxyError(errors.MODIFIER_ERROR, f"a body filter: {describeFailure(failure)}"))
 
     def _middlewareFailed(self, failure: Failure) -> None:
         if isinstance(failure.value, ProxyError):
             self._failOutside(failure.value)
         elif not self._finished:
             _log.failure("An exchange failed (request {request})", failure, request=self.inbound.id)
-            self._failOutside(ProxyError(INTERNAL, describeFailure(failure)))
+            self._failOutside(ProxyError(errors.INTERNAL, describeFailure(failure)))
 
     # Ends.
 
@@ -471,7 +461,7 @@ class Exchange:
         """The client went away: nothing of this is wanted any more."""
         if self._finished:
             return
-        error = ProxyError(CLIENT_CLOSED, detail)
+        error = ProxyError(errors.CLIENT_CLOSED, detail)
         self._endAttempt(error.kind.reason)
         self._finish(error)
         if not self.inbound.body.ended:
@@ -488,8 +478,8 @@ class Exchange:
                 self.code = error.kind.status
             if self._chain is not None or self._surrounding is not None:
                 self._releasePlugins(error)
-            if self._asking is not None and self._asking.attempt is None:
-                self._asking = None  # or each would keep the other until the garbage is collected
+            if self._asking is None or self._asking.attempt is None:
+                self._asking = self._answer = None  # or each would keep the other until the garbage is collected
             self._engine.exchangeFinished(self)
 
     def _releasePlugins(self, error: ProxyError | None) -> None:
@@ -497,8 +487,9 @@ class Exchange:
         self._stopChain()
         proceeding, surrounding = self._proceeding, self._surrounding
         if proceeding is not None and not proceeding.called:
-            proceeding.errback(error or ProxyError(INTERNAL, "the exchange is over"))
+            proceeding.errback(error or ProxyError(errors.INTERNAL, "the exchange is over"))
             proceeding.addErrback(lambda _: None)  # if nobody listens
         if surrounding is not None:
             surrounding.cancel()
+        self._proceeding = self._surrounding = None
 

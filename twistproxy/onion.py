@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,7 +34,7 @@ class _Layer:
         self._inner = inner
         self._sweeper = sweeper
         self._limit = limit
-        self._hasProceeded = self._isInside = self._isLate = self._isAbandoned = False
+        self._hasProceeded = self._isInside = self._isLate = False
         self._waiting: Deferred[Any] | None = None
         self.deadline = NEVER
 
@@ -43,22 +43,15 @@ class _Layer:
         try:
             result = self._middleware.around(self._request, self._proceed)
         except Exception:
-            return self._failed(Failure())
+            return fail(self._failed(Failure()))
         if not isPending(result):
-            return self._returned(result)
+            response = self._checked(result)
+            return fail(response) if isinstance(response, Failure) else succeed(response)
         self._waiting = waiting = asDeferred(result)
         if not self._isInside:
             self._expectAnswer()
         self._sweeper.watch(self)
-        outer: Deferred[Response] = Deferred(self._abandoned)
-        waiting.addBoth(self._settled).addBoth(lambda value: None if outer.called else outer.callback(value))
-        return outer
-
-    def _abandoned(self, outer: Deferred[Response]) -> None:
-        """The exchange is over."""
-        self._isAbandoned = True
-        if self._waiting is not None:
-            self._waiting.cancel()
+        return waiting.addBoth(self._settled)
 
     def _proceed(self) -> Deferred[Response]:
         if self._hasProceeded:
@@ -82,25 +75,25 @@ class _Layer:
         if self._waiting is not None:
             self._waiting.cancel()
 
-    def _settled(self, result: Any) -> Deferred[Response]:
+    def _settled(self, result: Any) -> Response | Failure:
         self._sweeper.forget(self)
-        return self._failed(result) if isinstance(result, Failure) else self._returned(result)
+        return self._failed(result) if isinstance(result, Failure) else self._checked(result)
 
-    def _returned(self, response: Any) -> Deferred[Response]:
+    def _checked(self, response: Any) -> Response | Failure:
         if isinstance(response, Response):
-            return succeed(response)
+            return response
         return self._failed(Failure(TypeError(f"around returned a {type(response).__name__}, not a Response")))
 
-    def _failed(self, failure: Failure) -> Deferred[Response]:
-        if isinstance(failure.value, ProxyError) or self._isAbandoned:
-            return fail(failure)
+    def _failed(self, failure: Failure) -> Failure:
+        if isinstance(failure.value, ProxyError) or (failure.check(CancelledError) and not self._isLate):
+            return failure  # an error with a status of its own; or the exchange is over
         name = nameOf(self._middleware)
         detail = "it did not answer in time" if self._isLate else describeFailure(failure)
         _log.failure(
             "Plugin {plugin} failed in {hook}: {detail} (request {request})",
             failure, plugin=name, hook="around", detail=detail, request=self._request.id,
         )  # fmt: skip
-        return fail(ProxyError(DIRECTOR_ERROR, f"{name}.around: {detail}"))
+        return Failure(ProxyError(DIRECTOR_ERROR, f"{name}.around: {detail}"))
 
 
 def around(
