@@ -21,6 +21,7 @@ from twistproxy.messages import InboundRequest, Outcome, Upstream
 from twistproxy.proxy import ReverseProxy
 from twistproxy.settings import Settings
 from twistproxy.testing import MemoryNetwork, RawPeer
+from twistproxy.writing import EagerWriter
 
 CLIENT = "203.0.113.9"
 """The address that clients come from."""
@@ -187,6 +188,8 @@ class Origin:
 
     @ivar requests: those that came in complete, over all connections.
     @ivar onHead: called with a peer when a head is there, body or no body.
+    @ivar isHTTP: set it to False where bytes are no requests any more.
+    @ivar raw: connections for which that holds.
     """
 
     def __init__(self, network: MemoryNetwork, address: str, script: Script) -> None:
@@ -197,6 +200,7 @@ class Origin:
         self._used: dict[RawPeer, int] = {}
         self._seen: dict[RawPeer, int] = {}
         self.isHTTP = True
+        self.raw: set[RawPeer] = set()
         self.server = network.serve(address, onData=self._received)
 
     @property
@@ -222,14 +226,14 @@ class Origin:
         return request
 
     def _received(self, peer: RawPeer, data: bytes) -> None:
-        while self.isHTTP:
+        while self.isHTTP and peer not in self.raw:
             used = self._used.get(peer, 0)
             rest = peer.received[used:]
             if self.onHead is not None and b"\r\n\r\n" in rest and self._seen.get(peer, -1) < used:
                 self._seen[peer] = used
                 self.onHead(peer)
             found = parse(rest)
-            if found is None:
+            if found is None or peer in self.raw:
                 return
             request, length = found
             self._used[peer] = used + length
@@ -463,6 +467,27 @@ class ProxyTestCase(SynchronousTestCase):
         if self.reverseProxy is not None:
             for pool in self.engine.pools:
                 self.assertEqual((pool.total, pool.idle, pool.queued), (0, 0, 0), repr(pool))
+
+
+class _Gathering:
+    """A socket of the memory network with C{sendmsg}, which the eager writer uses for long answers."""
+
+    def __init__(self, end: Any) -> None:
+        self.send: Callable[[bytes], int] = end.send
+
+    def sendmsg(self, pieces: list[bytes]) -> int:
+        """Send them all, or some."""
+        return self.send(b"".join(pieces))
+
+
+class WritingAtOnce(EagerWriter):
+    """The writer that real sockets get, on the memory network's."""
+
+    __slots__ = ()
+
+    def __init__(self, transport: Any, owner: Any) -> None:
+        super().__init__(transport, owner)
+        self._socket = _Gathering(self._socket)  # type: ignore[assignment]
 
 
 class Called:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from tests.unit.support import OK, SWITCHED, WEBSOCKET, Message, ProxyTestCase, answer, chunked, get, head, modifier, post, sizes
+from tests.unit.support import (
+    OK,
+    SWITCHED,
+    WEBSOCKET,
+    Message,
+    ProxyTestCase,
+    WritingAtOnce,
+    answer,
+    chunked,
+    get,
+    head,
+    modifier,
+    post,
+    sizes,
+)
 from twistproxy.server import channel
 from twistproxy.testing import RawPeer
 from twistproxy.upstream import connection
-from twistproxy.writing import EagerWriter
 
 HINTS = head(b"Link: </a>; rel=preload", status=b"103 Early Hints")
 BODY = bytes(range(256)) * 4
@@ -242,32 +255,14 @@ class TestSmallBuffers(Conversations, ProxyTestCase):
         self.network.socketBuffer = 600
 
 
-class _Gathering:
-    """A socket of the memory network with C{sendmsg}, which the eager writer uses for long answers."""
-
-    def __init__(self, end: Any) -> None:
-        self._end = end
-        self.send: Callable[[bytes], int] = end.send
-
-    def sendmsg(self, pieces: list[bytes]) -> int:
-        return self.send(b"".join(pieces))
-
-
 class TestWritingAtOnce(Conversations, ProxyTestCase):
     """With the writer that real sockets get."""
 
     def setUp(self) -> None:
         super().setUp()
 
-        class Eager(EagerWriter):
-            __slots__ = ()
-
-            def __init__(self, transport: Any, owner: Any) -> None:
-                super().__init__(transport, owner)
-                self._socket = _Gathering(self._socket)  # type: ignore[assignment]
-
         for module in (channel, connection):
-            self.patch(module, "writerFor", Eager)
+            self.patch(module, "writerFor", WritingAtOnce)
 
 
 class TestWritingAtOnceIntoSmallBuffers(TestWritingAtOnce):
