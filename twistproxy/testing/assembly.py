@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.application.service import IService
@@ -12,17 +12,22 @@ from zope.interface import Interface
 from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.config import BuildContext
+from twistproxy.discovery.membership import Membership
 from twistproxy.engine import Engine, Route
+from twistproxy.health.checking import HealthChecks
 from twistproxy.interfaces import (
     IAccessLog,
     IBalancer,
     IDirector,
     IErrorHandler,
+    IHealthCheck,
     IMiddleware,
     IResponseModifier,
     IRetryPolicy,
     IRoundTripper,
+    IUpstreamSource,
 )
+from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.settings import Settings, describeSettings, parseSetting
 from twistproxy.testing.making import PluginLike, makePlugins
@@ -45,6 +50,8 @@ KINDS: Final[Mapping[str, type[Interface]]] = {
     "accessLog": IAccessLog,
     "retryPolicy": IRetryPolicy,
     "roundTripper": IRoundTripper,
+    "health": IHealthCheck,
+    "source": IUpstreamSource,
 }
 """The kinds of plugins that a harness takes, by their keyword."""
 
@@ -74,7 +81,6 @@ class ProxyUnderTest:
         self.pools = {name: [each] if isinstance(each, FakeUpstream) else list(each) for name, each in pools.items()}
         context = BuildContext(network, settings, directory=directory, pools=tuple(pools))
         self.plugins = {kind: makePlugins(kind, KINDS[kind], given, context) for kind, given in plugins.items()}
-        self._services = [each for made in self.plugins.values() for each in made if IService.providedBy(each)]
         groups = {name: self._group(at, name) for at, name in enumerate(self.pools)}
         route = Route(
             groups["default"], self._made("director"), self._made("modifier"), self._made("middleware"),
@@ -82,6 +88,7 @@ class ProxyUnderTest:
         )  # fmt: skip
         logs = [Recording(log, network) for log in self._made("accessLog")]
         self.engine = Engine(network, settings, groups, lambda request: route, self._made("errorHandler"), logs)
+        self._services = self._plannedServices(groups["default"], settings)
         for service in self._services:
             service.startService()
         self._port = network.listenTCP(ADDRESS[1], ProxyFactory(self.engine), interface=ADDRESS[0])
@@ -96,6 +103,23 @@ class ProxyUnderTest:
         balancer = self._one("balancer") if name == "default" else None
         members = [each.listen(self._network, f"10.0.{at}.{i}:80") for i, each in enumerate(self.pools[name], 1)]
         return UpstreamGroup(name, balancer or RoundRobin(), members)
+
+    def _plannedServices(self, group: UpstreamGroup, settings: Settings) -> list[Any]:
+        """What runs beside the engine: services among the plugins, health checks, sources of upstreams."""
+        engine, sources = self.engine, self._made("source")
+
+        def changed(members: Sequence[Upstream]) -> None:
+            group.setMembers(members)
+            engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
+
+        services: list[Any] = [
+            each for kind, made in self.plugins.items() if kind != "source" for each in made if IService.providedBy(each)
+        ]
+        if sources:
+            services.append(Membership(self._network, group.name, group.members, sources, changed))
+        if self._made("health"):
+            services.append(HealthChecks(self._network, group, self._made("health"), settings))
+        return services
 
     def stop(self) -> list[Deferred[Any]]:
         """Take no more connections, let exchanges end, stop the services of plugins.

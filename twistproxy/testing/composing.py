@@ -73,3 +73,15 @@ def withHost(headers: HeadersLike) -> Headers:
     if not fields.hasHeader("host"):
         fields.items.insert(0, (b"host", b"Host", b"app.example"))
     return fields
+
+
+def askingFor(protocol: str, headers: HeadersLike) -> Headers:
+    """A copy that asks for an upgrade, with the handshake of a WebSocket for that; what is there already stays."""
+    fields = Headers(headers)
+    asked = {"Connection": "Upgrade", "Upgrade": protocol}
+    if protocol == "websocket":
+        asked |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    for name, value in asked.items():
+        if not fields.hasHeader(name):
+            fields.addRawHeader(name, value)
+    return fields

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+_BAD: Final = (LogLevel.error, LogLevel.critical)
 
 
 class PluginFault(AssertionError):
@@ -49,7 +52,7 @@ class FailureCollector:
             if where and where not in getattr(error, "__notes__", ()):
                 error.add_note(where)
             self._keep(error)
-        elif event.get("log_namespace") == "twistproxy.error" and "plugin" in event:
+        elif "plugin" in event and event.get("log_level") in _BAD and str(event.get("log_namespace")).startswith("twistproxy."):
             self._keep(PluginFault(formatEvent(event)))
 
     def _keep(self, error: BaseException) -> None:

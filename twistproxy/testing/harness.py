@@ -11,7 +11,7 @@ from twistproxy.messages import HeadersLike, Upstream
 from twistproxy.settings import Settings
 from twistproxy.testing.assembly import ADDRESS, ProxyUnderTest, UpstreamLike, makeSettings
 from twistproxy.testing.client import Client, Tunnel
-from twistproxy.testing.composing import BodyLike, withHost
+from twistproxy.testing.composing import BodyLike, askingFor, withHost
 from twistproxy.testing.failures import FailureCollector
 from twistproxy.testing.making import PluginLike
 from twistproxy.testing.network import MemoryNetwork
@@ -20,8 +20,6 @@ from twistproxy.testing.upstream import FakeUpstream
 
 CLIENT: Final = "203.0.113.9"
 """Where clients come from, if a test does not say otherwise."""
-
-_HANDSHAKE: Final = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
 
 class ProxyHarness:
@@ -55,6 +53,8 @@ class ProxyHarness:
         accessLog: PluginLike = None,
         retryPolicy: PluginLike = None,
         roundTripper: PluginLike = None,
+        health: PluginLike = None,
+        source: PluginLike = None,
         upstream: FakeUpstream | None = None,
         upstreams: UpstreamLike | None = None,
         pools: Mapping[str, UpstreamLike] | None = None,
@@ -82,6 +82,7 @@ class ProxyHarness:
         plugins = {
             "director": director, "modifier": modifier, "middleware": middleware, "errorHandler": errorHandler,
             "balancer": balancer, "accessLog": accessLog, "retryPolicy": retryPolicy, "roundTripper": roundTripper,
+            "health": health, "source": source,
         }  # fmt: skip
         members = upstreams if upstreams is not None else upstream or FakeUpstream()
         with self._failures.listening():
@@ -122,13 +123,8 @@ class ProxyHarness:
 
         @param protocol: what to upgrade to; the headers of a WebSocket's handshake are sent for C{websocket}.
         """
-        fields = withHost(headers)
-        asked = {"Connection": "Upgrade", "Upgrade": protocol, **(_HANDSHAKE if protocol == "websocket" else {})}
-        for name, value in asked.items():
-            if not fields.hasHeader(name):
-                fields.addRawHeader(name, value)
         connection = self.connect(client)
-        tunnel = Tunnel(connection, connection.request("GET", path, fields))
+        tunnel = Tunnel(connection, connection.request("GET", path, askingFor(protocol, withHost(headers))))
         self._check()
         return tunnel
 

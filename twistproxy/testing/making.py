@@ -18,11 +18,13 @@ from twistproxy.interfaces import (
     IBalancer,
     IDirector,
     IErrorHandler,
+    IHealthCheck,
     IMiddleware,
     IPluginFactory,
     IResponseModifier,
     IRetryPolicy,
     IRoundTripper,
+    IUpstreamSource,
 )
 from twistproxy.loader.finder import findPlugins
 from twistproxy.loader.verify import verifyPlugin
@@ -41,6 +43,8 @@ _HOOKS: Final[Mapping[type[Interface], str]] = {
     IRetryPolicy: "decide",
     IRoundTripper: "roundTrip",
     IBalancer: "pick",
+    IHealthCheck: "check",
+    IUpstreamSource: "subscribe",
 }
 """The method that a function stands for."""
 
@@ -57,6 +61,12 @@ class _Function:
 
     def upstreamsChanged(self, upstreams: object) -> None:
         """It keeps nothing."""
+
+    def startService(self) -> None:
+        """A source that is a function is always ready."""
+
+    def stopService(self) -> None:
+        """It has nothing to be stopped."""
 
 
 def makePlugins(kind: str, interface: type[Interface], given: PluginLike, context: BuildContext) -> list[Any]:

@@ -6,11 +6,20 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from zope.interface import implementer
 
-from twistproxy.interfaces import IAccessLog, IDirector, IErrorHandler, IHealthCheck, IMiddleware, IResponseModifier
-from twistproxy.messages import Health, Response
+from twistproxy.interfaces import (
+    IAccessLog,
+    IBodyFilter,
+    IDirector,
+    IErrorHandler,
+    IHealthCheck,
+    IMiddleware,
+    IResponseModifier,
+    IUpstreamSource,
+)
+from twistproxy.messages import Health, Response, Upstream
 
 
 @implementer(IDirector)
@@ -157,10 +166,43 @@ class Restless(Service):
 
 @implementer(IHealthCheck)
 class Checking:
+    """Finds everybody well, after a while."""
+
+    def __init__(self, context: Any = None) -> None:
+        self.context = context
+
+    async def check(self, upstream: Any) -> Health:
+        if self.context is not None:
+            await deferLater(self.context.reactor, 1)
+        return Health(True)
+
+
+@implementer(IHealthCheck)
+class Ailing:
+    """Returns nonsense."""
+
+    def check(self, upstream: Any) -> Any:
+        return "well"
+
+
+@implementer(IUpstreamSource)
+class Telling(Service):
+    """Tells of one more upstream, where nobody is."""
+
+    def subscribe(self, observer: Any) -> Any:
+        observer([Upstream("http://10.9.9.9:1")])
+        return lambda: None
+
+
+@implementer(IBodyFilter)
+class Filtering:
     """Is of a kind that is loaded only."""
 
-    def check(self, upstream: Any) -> Health:
-        return Health(True)
+    def data(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def end(self) -> bytes:
+        return b""
 
 
 SHARED = Good()

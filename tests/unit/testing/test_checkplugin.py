@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.testing import flawed
 from twistproxy.interfaces import IBalancer, IDirector
 from twistproxy.plugin import Plugin
-from twistproxy.testing import checkPlugin
+from twistproxy.testing import FakeUpstream, checkPlugin
+from twistproxy.testing.conformance.stage import Stage
+from twistproxy.testing.conformance.subject import Subject
 
 FLAWED = flawed.__name__
 
@@ -83,13 +85,24 @@ class CheckPluginTests(SynchronousTestCase):
         for plugin, sentence in (
             (flawed.Reading, "KeyError: 'too long'"),
             (flawed.Twice, "proceed may be called once"),
-            (flawed.Holding, "a client still waits for its answer, after 400 s"),
+            (flawed.Holding, "failed in around: it did not answer in time"),
+            (flawed.Ailing, "check returned a str"),
             (flawed.Helpless, "AttributeError"),
             (flawed.Mumbling, "it was swallowed"),
         ):
             self.assertIn(sentence, self.complaint(plugin))
 
     def test_kindsWithoutConversationsAreLoadedOnly(self) -> None:
-        report = checkPlugin(flawed.Checking)
+        report = checkPlugin(flawed.Filtering)
         self.assertEqual(report.checks[0].name, "it is made, and has the methods of its interfaces")
         self.assertLess(len(report.checks), 5)
+
+    def test_healthChecksAndSourcesGoThroughThemToo(self) -> None:
+        for good in (flawed.Checking, flawed.Telling):
+            self.assertGreater(len(checkPlugin(good).checks), 20)
+
+    def test_whatDoesNotEndIsToldOf(self) -> None:
+        stage = Stage(Subject(flawed.Good), "/", (), (), None, "", None)
+        stage.play(FakeUpstream().stall())
+        error = self.assertRaises(AssertionError, stage.waitUntil, lambda: False, "nothing came")
+        self.assertEqual(str(error), "nothing came, after 400 s")

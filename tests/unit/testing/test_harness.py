@@ -12,7 +12,7 @@ from zope.interface import implementer
 from twistproxy.accesslog import AccessRecord
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IAccessLog, IBalancer, IDirector, IErrorHandler, IMiddleware, IResponseModifier
-from twistproxy.messages import Response
+from twistproxy.messages import Health, Response
 from twistproxy.plugin import Plugin
 from twistproxy.settings import Settings
 from twistproxy.testing import FakeUpstream, Malformed, MemoryNetwork, PluginFault, ProxyHarness, ProxyTestMixin
@@ -180,6 +180,32 @@ class PluginsTests(ProxyTestMixin, SynchronousTestCase):
         self.assertEqual(director.calls, ["start"])
         harness.close()
         self.assertEqual(director.calls, ["start", "stop"])
+
+    def test_healthChecksTakeUpstreamsOut(self) -> None:
+        sick: set[str] = set()
+        harness = self.proxyHarness(
+            health=lambda upstream: Health(upstream.key not in sick, "it coughs"),
+            upstreams=[FakeUpstream(body=b"a"), FakeUpstream(body=b"b")],
+            settings={"healthInterval": 5.0, "healthFall": 2},
+        )
+        sick.add(harness.upstreams[0].url)
+        harness.advance(15)
+        self.assertEqual({harness.get().body for _ in range(4)}, {b"b"})
+        self.assertEqual(harness.members[0].state, "down: it coughs")
+
+    def test_sourcesTellWhoIsThere(self) -> None:
+        observers: list[Any] = []
+
+        def subscribe(observer: Any) -> Any:
+            observers.append(observer)
+            return observers.clear
+
+        harness = self.proxyHarness(source=subscribe)
+        late = FakeUpstream(body=b"late")
+        observers[0]([late.listen(harness.network, "10.9.0.1:80")])
+        self.assertEqual({harness.get().body for _ in range(4)}, {b"hello", b"late"})
+        harness.close()
+        self.assertEqual(observers, [])
 
     def test_settingsInEitherSpelling(self) -> None:
         for settings in ({"hookTimeout": 2.0}, {"hook-timeout": "2s"}, Settings(hookTimeout=2.0)):

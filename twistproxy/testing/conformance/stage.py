@@ -124,6 +124,8 @@ class Stage:
             for request in upstream.requests:
                 _checkSent(request)
         for member in (each for group in self.harness.engine.groups.values() for each in group.members):
+            if member.state.endswith("not a Health"):
+                raise AssertionError(f"{member!r} is {member.state}")
             if member.inFlight:
                 raise AssertionError(f"{member!r} has {member.inFlight} exchanges in flight at the end")
 
