@@ -39,6 +39,12 @@ def test_requestTellsWhatIsAllocatedAndWhereTimeGoes() -> None:
     assert "Ordered by: internal time" in said
 
 
+def test_pluginsComparesWithNone() -> None:
+    said = run("plugins.py", "small", "--repeats", "1", "--exchanges", "3")
+    assert re.search(r"^  director, modifier, middleware( +[-+]?[\d.]+%?){3}$", said, re.MULTILINE)
+    assert re.search(r"^small: one of each loses -?[\d.]+% of the requests", said, re.MULTILINE)
+
+
 def test_wireTimesTheCasesThatAreAskedFor() -> None:
     said = run("wire.py", "response", "--rounds", "1", "--seconds", "0")
     assert "response, nginx" in said
