@@ -29,6 +29,15 @@ _FRONT = re.compile(r"(?<![\w.:/])(?:808\d|8443)(?!\w)|(?<=ssl:)8443|(?<=tcp:)80
 _ANY_PORT = re.compile(r"(?<=:)200[34](?!\d)")
 
 
+_RUNNER = """\
+import sys
+for path in sys.argv[1:]:
+    with open(path) as file:
+        exec(compile(file.read(), path, "exec"), {"__name__": "__main__"})
+"""
+"""Runs several blocks, each with names of its own, at the price of one start of Python."""
+
+
 class Mismatch(AssertionError):
     """A page says one thing, and another happened."""
 
@@ -118,6 +127,7 @@ class Session:
         self.servers: list[Server] = []
         self.interrupted: list[Server] = []
         self.saved: dict[str, Block] = {}
+        self.waiting: list[Block] = []
         for place in ("run", "srv", "var/log", "etc/twistproxy"):
             (self.directory / place).mkdir(parents=True)
         # As in a terminal, where curl does not show its progress when it prints the answer.
@@ -139,6 +149,7 @@ class Session:
                     self._block(block)
                 except Mismatch as error:
                     raise Mismatch(f"{self.title}:{block.line}: {error}") from None
+            self._runPython()
         finally:
             for server in self.servers:
                 server.interrupt()
@@ -152,6 +163,7 @@ class Session:
         elif block.language == "toml":
             self._toml(block)
         elif block.language == "console":
+            self._runPython()
             for command in commandsOf(block):
                 self._command(command)
         elif block.language not in ("text", "go"):
@@ -176,10 +188,24 @@ class Session:
         return name
 
     def _python(self, block: Block) -> None:
+        if block.name in self.saved:
+            self._runPython()
         if block.name:
             self._save(block)
         else:
-            self._run([sys.executable, "-c", self.translated(block.text)])
+            self.waiting.append(block)
+
+    def _runPython(self) -> None:
+        """Run the blocks that wait: all that came since something else had to be run."""
+        blocks, self.waiting = self.waiting, []
+        names = [f"line-{block.line}.py" for block in blocks]
+        for name, block in zip(names, blocks, strict=True):
+            (self.directory / name).write_text(self.translated(block.text))
+        if names:
+            try:
+                self._run([sys.executable, "-c", _RUNNER, *names])
+            except Mismatch as error:
+                raise Mismatch(f"{self.title}: the block at the line that the traceback names: {error}") from None
 
     def _toml(self, block: Block) -> None:
         if block.name:
