@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet import ssl
+from twisted.internet.error import ConnectionDone
 
 from tests.unit.support import SWITCHED, WEBSOCKET, Client, Message, Origin, ProxyTestCase, answer, get, head, post
-from twistproxy.testing import RawPeer, RawServer
+from twistproxy.testing import RawClient, RawPeer, RawServer
+from twistproxy.testing.peers import RawClientFactory
 
 HOST = "tls.example"
 
@@ -218,3 +220,164 @@ class TestTLS(ProxyTestCase):
         self.ask(get()).abort()
         self.checkNothingRuns()
         self.seconds(30)
+
+
+class SecureClient(Client):
+    """A client over TLS."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.raw = RawClient()
+        options = ssl.optionsForClientTLS(HOST, trustRoot=ssl.trustRootFromCertificates([certificate(HOST)]))
+        network.connectSSL("10.1.0.1", 8443, RawClientFactory(self.raw), options)
+        network.pump()
+        self._methods = []
+
+
+class TestTLSClients(ProxyTestCase):
+    """In front of the proxy: the same, but for half-closes."""
+
+    def proxy(self, *scripts: Any, **options: Any) -> Any:
+        proxy = super().proxy(*scripts, **options)
+        self.secure = self.network.listenSSL(8443, proxy, certificate(HOST).options(), interface="10.1.0.1")
+        return proxy
+
+    def client(self, host: str = "") -> Client:
+        client = SecureClient(self.network)
+        self.clients.append(client)
+        return client
+
+    def ask(self, data: bytes, host: str = "") -> Client:
+        client = self.client().send(data)
+        self.seconds(0.1)
+        return client
+
+    def tearDown(self) -> None:
+        self.secure.stopListening()
+        super().tearDown()
+
+    def test_exchanges(self) -> None:
+        self.proxy(answer(b"hello"))
+        client = self.ask(get(b"/1") + get(b"/2"))
+        client.send(post(b"body"))
+        self.seconds(0.1)
+        self.assertEqual([each.body for each in client.answers(b"GET", b"GET", b"POST")], [b"hello"] * 3)
+        self.assertEqual(self.origin.requests[0].get(b"x-forwarded-proto"), b"https")
+        self.assertEqual(self.accessLog.exchanges[0].inbound.scheme, "https")
+
+    def test_close(self) -> None:
+        self.proxy(answer(b"x" * 500000))
+        client = self.ask(get(b"/", b"Connection: close"))
+        self.assertEqual(len(client.answer().body), 500000)
+        self.assertTrue(client.isEnded)
+
+    def test_leaving(self) -> None:
+        for leave in (Client.abort, lambda client: client.raw.close()):
+            self.proxy(None)
+            client = self.ask(get())
+            leave(client)
+            self.seconds(0.1)
+            self.checkNothingRuns()
+            self.assertEqual(self.accessLog.lines, [(499, "client_closed")])
+            self.tearDown()
+            self.setUp()
+
+    def test_aStalledReader(self) -> None:
+        body = bytes(range(256)) * 16384
+        self.proxy(answer(body))
+        client = self.client()
+        client.raw.pause()
+        client.send(get())
+        self.seconds(1)
+        self.assertGreater(self.origin.peer.transport.buffered, len(body) - (1 << 20))
+        client.raw.resume()
+        self.seconds(1)
+        self.assertEqual(client.answer().body, body)
+
+    def test_aClientThatTakesNothing(self) -> None:
+        self.proxy(answer(b"x" * 4000000), settings={"sendTimeout": 5})
+        client = self.client()
+        client.raw.pause()
+        client.send(get())
+        self.seconds(10)
+        self.checkNothingRuns()
+        self.assertEqual(self.engine.channels, set())
+
+    def test_aLongUpload(self) -> None:
+        body = bytes(range(256)) * 8192
+        self.proxy(lambda peer, request: peer.send(answer(b"%d" % len(request.body))))
+        client = self.ask(post(body))
+        self.seconds(1)
+        self.assertEqual(client.answer(b"POST").body, b"%d" % len(body))
+
+    def test_anAnswerBeforeTheRequestsEnd(self) -> None:
+        self.proxy(None)
+        self.origin.onHead = lambda peer: peer.send(answer(b"no", status=b"413 Content Too Large"))
+        client = self.ask(post(b"x" * 1000)[:-1])
+        self.assertEqual(client.answer(b"POST").code, 413)
+        self.assertTrue(client.isEnded)
+
+    def test_aTruncatedAnswer(self) -> None:
+        for version in (b"1.1", b"1.0"):
+            self.proxy(lambda peer, request: (peer.send(head(b"Transfer-Encoding: chunked") + b"5\r\nhello\r\n"), peer.close()))
+            client = self.ask(get(version=version))
+            self.assertIn(b"hello", client.received)
+            self.assertNotIn(b"\r\n0\r\n\r\n", client.received)
+            self.assertIsNotNone(client.raw.closed)
+            if version == b"1.0":
+                self.assertIsNone(client.raw.closed.check(ConnectionDone), "no close_notify: not the end")
+            self.tearDown()
+            self.setUp()
+
+    def test_aTunnel(self) -> None:
+        def switch(peer: RawPeer, request: Message) -> None:
+            self.origin.isHTTP = False
+            peer.send(SWITCHED + b"first")
+
+        self.proxy(switch)
+        client = self.ask(get(b"/", *WEBSOCKET) + b"early")
+        self.assertTrue(client.received.endswith(b"\r\n\r\nfirst"))
+        self.assertTrue(self.origin.peer.received.endswith(b"\r\n\r\nearly"))
+        client.send(b"up")
+        self.seconds(0.1)
+        self.send(self.origin.peer, b"down")
+        self.seconds(0.1)
+        self.assertTrue(client.received.endswith(b"down") and self.origin.peer.received.endswith(b"up"))
+        self.origin.peer.halfClose()
+        self.seconds(0.1)
+        self.assertTrue(client.isEnded and self.origin.peer.eof)
+        self.origin.peer.close()
+        self.network.pump()
+        self.checkNothingRuns()
+
+    def test_draining(self) -> None:
+        proxy = self.proxy(None)
+        client = self.ask(get())
+        idle = self.ask(b"")
+        stopping = proxy.stopService()
+        self.seconds(0.1)
+        self.assertTrue(idle.isEnded)
+        self.send(self.origin.peer, answer(b"last"))
+        self.seconds(0.1)
+        self.assertEqual(client.answer().body, b"last")
+        self.assertTrue(client.isEnded)
+        self.seconds(6)
+        self.successResultOf(stopping)
+
+    def test_noHandshake(self) -> None:
+        """A client that says nothing is a client that sends no head."""
+        self.proxy(None, settings={"headTimeout": 5})
+        client = Client(self.network, ("10.1.0.1", 8443), "203.0.113.9")
+        self.clients.append(client)
+        self.seconds(8)
+        self.assertEqual(self.engine.channels, set())
+        self.assertTrue(client.isEnded)
+
+    def test_noTLS(self) -> None:
+        self.proxy(None)
+        client = Client(self.network, ("10.1.0.1", 8443), "203.0.113.9")
+        self.clients.append(client)
+        client.send(get())
+        self.seconds(1)
+        self.assertTrue(client.isEnded)
+        self.assertEqual(self.engine.channels, set())
