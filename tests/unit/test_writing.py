@@ -1,0 +1,201 @@
+"""Both writers: what is sent at once, what waits in the transport, and who is told when that is too much."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistproxy.testing import MemoryNetwork
+from twistproxy.writing import HIGH_WATER, EagerWriter, PlainWriter, writerFor
+
+
+class Socket:
+    """Takes so many bytes at a time."""
+
+    def __init__(self) -> None:
+        self.room: list[int | OSError] = []
+        self.taken = b""
+        self.calls: list[str] = []
+
+    def _take(self, name: str, data: bytes) -> int:
+        self.calls.append(name)
+        room = self.room.pop(0) if self.room else len(data)
+        if isinstance(room, OSError):
+            raise room
+        self.taken += data[:room]
+        return min(room, len(data))
+
+    def send(self, data: bytes) -> int:
+        return self._take("send", data)
+
+    def sendmsg(self, pieces: list[bytes]) -> int:
+        return self._take("sendmsg", b"".join(pieces))
+
+
+class Transport:
+    """Keeps what is written; the test says when it is gone."""
+
+    def __init__(self) -> None:
+        self.handle = Socket()
+        self.buffer = b""
+        self.producer: Any = None
+        self.streaming: bool | None = None
+        self.aborted = 0
+
+    def getHandle(self) -> Socket:
+        return self.handle
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.producer, self.streaming = producer, streaming
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def write(self, data: bytes) -> None:
+        self.buffer += data
+        if self.streaming and len(self.buffer) > HIGH_WATER:
+            self.producer.pauseProducing()
+
+    def writeSequence(self, pieces: list[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+    def abortConnection(self) -> None:
+        self.aborted += 1
+
+    def empty(self) -> None:
+        self.buffer = b""
+        if self.producer is not None:
+            self.producer.resumeProducing()
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def writingPaused(self) -> None:
+        self.told.append("paused")
+
+    def writingResumed(self) -> None:
+        self.told.append("resumed")
+
+
+class WriterTests:
+    """What holds for both."""
+
+    make: Any
+
+    def setUp(self: Any) -> None:
+        self.transport, self.owner = Transport(), Owner()
+        self.socket = self.transport.handle
+        self.writer = self.make(self.transport, self.owner)
+
+    def full(self: Any) -> None:
+        """The socket takes nothing more."""
+        self.socket.room = [OSError(errno.EAGAIN, "full")] * 100
+
+    def test_pausedOnceAndResumed(self: Any) -> None:
+        self.full()
+        for _ in range(5):
+            self.writer.write([b"x" * (HIGH_WATER - 1), b"yy"])
+        self.assertEqual(self.owner.told, ["paused"])
+        self.transport.empty()
+        self.assertEqual(self.owner.told, ["paused", "resumed"])
+        self.transport.empty()
+        self.assertEqual(self.owner.told, ["paused", "resumed"])
+
+    def test_notPausedForALittle(self: Any) -> None:
+        self.full()
+        self.writer.write([b"x" * 100])
+        self.transport.empty()
+        self.assertEqual(self.owner.told, [])
+
+    def test_handedOver(self: Any) -> None:
+        self.full()
+        other = Owner()
+        self.assertFalse(self.writer.handOver(other))
+        self.writer.write([b"x" * HIGH_WATER * 2])
+        self.assertEqual((self.owner.told, other.told), ([], ["paused"]))
+        third = Owner()
+        self.assertTrue(self.writer.handOver(third))
+        self.transport.empty()
+        self.assertEqual((other.told, third.told), (["paused"], ["resumed"]))
+
+    def test_stopped(self: Any) -> None:
+        self.writer.stop()
+        self.assertIsNone(self.transport.producer)
+
+    def test_resetWhenAllIsGone(self: Any) -> None:
+        self.writer.reset()
+        self.assertEqual(self.transport.aborted, 1)
+
+    def test_resetAfterWhatIsHeld(self: Any) -> None:
+        self.full()
+        self.writer.write([b"x" * HIGH_WATER * 2])
+        self.writer.reset()
+        self.assertEqual(self.transport.aborted, 0)
+        self.transport.empty()
+        self.assertEqual(self.transport.aborted, 1)
+
+    def test_lost(self: Any) -> None:
+        self.transport.producer.stopProducing()
+        self.assertEqual(self.owner.told, [])
+
+
+class PlainWriterTests(WriterTests, SynchronousTestCase):
+    make = PlainWriter
+
+    def test_leavesItToTheTransport(self) -> None:
+        self.writer.write([b"a"])
+        self.writer.write([b"b", b"c"])
+        self.assertEqual((self.transport.buffer, self.socket.taken, self.transport.streaming), (b"abc", b"", True))
+
+
+class EagerWriterTests(WriterTests, SynchronousTestCase):
+    make = EagerWriter
+
+    def test_sendsAtOnce(self) -> None:
+        self.writer.write([b"a"])
+        self.writer.write([b"b", b"c"])
+        self.assertEqual((self.socket.taken, self.socket.calls, self.transport.buffer), (b"abc", ["send", "send"], b""))
+        self.assertFalse(self.transport.streaming)
+
+    def test_longAnswersAreNotCopied(self) -> None:
+        self.writer.write([b"a" * 20000, b"b" * 20000])
+        self.assertEqual((len(self.socket.taken), self.socket.calls), (40000, ["sendmsg"]))
+
+    def test_whatDoesNotGoWaits(self) -> None:
+        for pieces in ([b"abc"], [b"ab", b"c"], [b"a" * 20000, b"b" * 20000]):
+            whole = b"".join(pieces)
+            for room in (0, 1, 2, len(whole) - 1, 20000):
+                self.setUp()
+                self.socket.room = [room]
+                self.writer.write(list(pieces))
+                self.assertEqual(self.socket.taken + self.transport.buffer, whole, (pieces[0][:3], room))
+                self.writer.write([b"more"])
+                self.assertEqual(self.socket.taken + self.transport.buffer, whole + b"more")
+                held = room < len(whole)
+                self.assertEqual(self.transport.buffer.endswith(b"more"), held, "in order: nothing overtakes what is held")
+                self.transport.empty()
+                self.writer.write([b"again"])
+                self.assertTrue(self.socket.taken.endswith(b"again"))
+
+    def test_aBrokenSocket(self) -> None:
+        """The transport finds out by itself."""
+        for code in (errno.EPIPE, errno.ECONNRESET, errno.EBADF):
+            self.setUp()
+            self.socket.room = [OSError(code, "broken")]
+            self.writer.write([b"a", b"b"])
+            self.assertEqual(self.transport.buffer, b"ab")
+
+
+class ChoiceTests(SynchronousTestCase):
+    def test_memorySocketsAreNoSockets(self) -> None:
+        network = MemoryNetwork()
+        server = network.serve("10.0.0.1:80")
+        client = network.connect("10.0.0.1:80")
+        network.pump()
+        self.assertIsInstance(writerFor(client.transport, Owner()), PlainWriter)
+        self.assertEqual(len(server.peers), 1)
+        network.closePeers()
