@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,6 +22,7 @@ from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
 from twistproxy.server.progress import ackedBytes
 from twistproxy.sweep import NEVER
+from twistproxy.tcp import tune
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead
@@ -79,10 +80,7 @@ class ClientChannel(Protocol):
     def connectionMade(self) -> None:
         """A client is there; the head of its request has to follow."""
         transport, engine = self.transport, self._engine
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
-            if engine.settings.tcpKeepAlive:
-                transport.setTcpKeepAlive(True)
+        tune(transport, engine.settings.tcpKeepAlive)
         self._writer = writerFor(transport, self)
         scheme = "https" if ISSLTransport.providedBy(transport) else "http"
         self._identity = engine.identify(transport.getPeer(), scheme)

@@ -11,7 +11,7 @@ from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -20,6 +20,7 @@ from twistproxy.errors import TLS_FAILURE, UPSTREAM_RESET, UPSTREAM_TIMEOUT, Pro
 from twistproxy.messages import Item
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.tcp import tune
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, ResponseHead, ResponseReader
@@ -108,10 +109,7 @@ class UpstreamConnection(Protocol):
 
     def connectionMade(self) -> None:
         """Nothing waits for Nagle, and the transport says when its buffer is full."""
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            if self._settings.tcpKeepAlive:
-                self.transport.setTcpKeepAlive(True)
+        tune(self.transport, self._settings.tcpKeepAlive)
         self._writer = writerFor(self.transport, self)
         self._sweeper.watch(self)
         if self.made is not None:

@@ -1,0 +1,29 @@
+"""What is asked of every TCP connection, of clients and to upstreams alike."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.interfaces import ITCPTransport
+
+
+def tune(transport: Any, keepAlive: float) -> None:
+    """Have nothing wait for Nagle, and have the kernel ask whether a silent peer is still there. Others are left alone.
+
+    @param keepAlive: seconds of silence before the first probe, and between two; 0: none.
+    """
+    if not ITCPTransport.providedBy(transport):
+        return
+    transport.setTcpNoDelay(True)
+    if not keepAlive:
+        return
+    transport.setTcpKeepAlive(True)
+    try:
+        below: Any = getattr(transport, "transport", transport)  # TLS has the connection below it
+        handle = below.getHandle()
+        seconds = max(1, round(keepAlive))
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)
+    except (AttributeError, OSError):
+        pass  # no socket of its own, or another system's: then it is the system's interval
