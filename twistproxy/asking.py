@@ -117,7 +117,11 @@ class Asking:
 
         @param sent: whether any of the request may have reached the upstream.
         """
-        self.attempt = None
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None and attempt.code:
+            # Its answer was taken: modifiers are at work on it, or the client has the head already.
+            self._asker.fail(error)
+            return
         decision = self._decide(error, None, sent)
         if isinstance(decision, Retry):
             self.lastError = error
