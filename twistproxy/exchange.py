@@ -474,6 +474,8 @@ class Exchange:
         if not self._finished:
             self._finished = True
             self.error = error
+            if error is not None:
+                error.__traceback__ = None  # its frames lead back to here: this would not be freed before the next collection
             if error is not None and error.kind.fault is Fault.CLIENT and self.code == 0:
                 self.code = error.kind.status
             if self._chain is not None or self._surrounding is not None:
