@@ -57,6 +57,10 @@ class Route:
         return bool(self.modifiers or self.middleware or self.retryPolicy or self.roundTripper)
 
 
+_MAX_POOLS: Final = 4096
+"""Upstreams whose connections are kept apart, before those without any are forgotten."""
+
+
 class ClientConnection(Protocol):
     """A client's connection, of whatever protocol."""
 
@@ -84,9 +88,16 @@ class ConnectionPools:
         """The pool of C{upstream}."""
         pool = self._pools.get(upstream.key)
         if pool is None:
+            if len(self._pools) >= _MAX_POOLS:
+                self._dropEmpty()
             pool = ConnectionPool(self._reactor, upstream, self._settings, self._sweeper, self._idleLimit)
             self._pools[upstream.key] = pool
         return pool
+
+    def _dropEmpty(self) -> None:
+        """Forget pools without a connection: a director may name upstreams without end."""
+        for key in [key for key, pool in self._pools.items() if not pool.total and not pool.queued]:
+            del self._pools[key]
 
     def keepOnly(self, keys: frozenset[str]) -> None:
         """Upstreams other than these are wanted no more: their idle connections close, others after their exchange."""

@@ -23,7 +23,7 @@ from twistproxy.chains import handling, modifying
 from twistproxy.delivery import ClientStream
 from twistproxy.errors import ErrorKind, Fault, ProxyError
 from twistproxy.forwarding import Identity, outboundItems, responseItems
-from twistproxy.hooks import Chain, describeFailure, nameOf
+from twistproxy.hooks import Chain, describeFailure, isWaitedFor, nameOf
 from twistproxy.messages import Headers, InboundRequest, Item, OutboundRequest, Response, Upstream
 from twistproxy.onion import around
 from twistproxy.switching import switch
@@ -381,10 +381,8 @@ class Exchange:
             self.fail(error)
             return False
         detail = describeFailure(failure)
-        _log.failure(
-            "Plugin {plugin} failed in {hook}: {detail} (request {request})",
-            failure, plugin=nameOf(plugin), hook=hook, detail=detail, request=self.inbound.id,
-        )  # fmt: skip
+        _log.failure("Plugin {plugin} failed in {hook}: {detail} (request {request})", failure,
+                     plugin=nameOf(plugin), hook=hook, detail=detail, request=self.inbound.id)  # fmt: skip
         self.fail(ProxyError(kind, f"{nameOf(plugin)}.{hook}: {detail}"))
         return False
 
@@ -413,10 +411,15 @@ class Exchange:
         if self._finished:
             return
         self._endAttempt(error.kind.reason)
-        if not self._committed and self._proceeding is not None and not self._proceeding.called:
-            self._proceeding.errback(error)
-        else:
+        proceeding = self._proceeding
+        if self._committed or not isWaitedFor(proceeding):
             self._failOutside(error)
+            return
+        if self._answer is not None:
+            self._answer.failed(error)
+        if proceeding is not None and isWaitedFor(proceeding):  # else the modifier that was reading it has answered
+            self._stopChain()
+            proceeding.errback(error)
 
     def _failOutside(self, error: ProxyError) -> None:
         """The same, outside of all middleware."""

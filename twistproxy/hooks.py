@@ -68,6 +68,11 @@ def whenSettled(
     return outer
 
 
+def isWaitedFor(result: Deferred[Any] | None) -> bool:
+    """Whether there is a Deferred that has not fired."""
+    return result is not None and not result.called
+
+
 def describeFailure(failure: Failure) -> str:
     """A plugin's failure in one line, for the log."""
     if failure.check(TimeoutError):

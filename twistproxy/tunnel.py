@@ -163,14 +163,6 @@ class Tunnel:
         """Nothing moved for too long."""
         self.finish("idle")
 
-    def abort(self) -> None:
-        """Cut both sides."""
-        self._reason = self._reason or "aborted"
-        for end in (self.client, self.upstream):
-            if not end.isLost:
-                end.writer.stop()
-                end.transport.abortConnection()
-
     def finish(self, reason: str) -> None:
         """Close both sides, once what was received is written."""
         self._reason = self._reason or reason

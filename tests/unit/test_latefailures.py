@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.messages import Commit, Retry
+from twistproxy.errors import ProxyError
+from twistproxy.messages import Commit, Response, Retry
 from twistproxy.testing import FakeUpstream, ProxyTestMixin
 
 
@@ -41,3 +42,63 @@ class LateFailuresTests(ProxyTestMixin, SynchronousTestCase):
         upstreams = [FakeUpstream().resetAfter(10), FakeUpstream(body=b"another")]
         harness = self.proxyHarness(retryPolicy=always, upstreams=upstreams)
         self.assertEqual(harness.get().body, b"another")
+
+
+class WhileModifiersWorkTests(ProxyTestMixin, SynchronousTestCase):
+    """The upstream fails while a modifier is at work on its answer, and middleware waits for both."""
+
+    async def catching(self, request: Any, proceed: Any) -> Any:
+        """Middleware that answers failures."""
+        try:
+            return await proceed()
+        except ProxyError as error:
+            return Response(599, {}, error.kind.reason.encode())
+
+    def test_theMiddlewareIsToldAtOnceAndItsAnswerIsTheOne(self) -> None:
+        ended: list[str] = []
+
+        async def modify(request: Any, response: Any) -> None:
+            try:
+                await deferLater(harness.network, 5)
+            finally:
+                ended.append("modifier")
+
+        harness = self.proxyHarness(modifier=modify, middleware=self.catching, upstream=FakeUpstream().closeMidChunk())
+        answer = harness.get()
+        self.assertEqual((answer.status, answer.body, ended), (599, b"upstream_closed", ["modifier"]))
+        harness.advance(10)
+        self.assertTrue(answer.isComplete)
+
+    def test_alsoWhenTheMiddlewareTakesItsTime(self) -> None:
+        async def slow(request: Any, proceed: Any) -> Any:
+            response = await proceed()
+            await deferLater(harness.network, 7)
+            return response
+
+        async def modify(request: Any, response: Any) -> None:
+            await deferLater(harness.network, 5)
+
+        harness = self.proxyHarness(
+            modifier=modify, middleware=[slow, self.catching], upstream=FakeUpstream().closeMidChunk()
+        )
+        answer = harness.get()
+        harness.advance(7)
+        self.assertEqual((answer.status, answer.isComplete), (599, True))
+
+    def test_aModifierThatReadsIsToldWhatBroke(self) -> None:
+        async def modify(request: Any, response: Any) -> Any:
+            try:
+                await response.body.read(1000)
+            except ProxyError as error:
+                return Response(203, {}, error.kind.reason.encode())
+
+        harness = self.proxyHarness(modifier=modify, middleware=self.catching, upstream=FakeUpstream().closeMidChunk())
+        answer = harness.get()
+        self.assertEqual((answer.status, answer.body), (203, b"upstream_closed"))
+
+    def test_oneThatDoesNotCatchItPassesItOn(self) -> None:
+        async def modify(request: Any, response: Any) -> Any:
+            await response.body.read(1000)
+
+        harness = self.proxyHarness(modifier=modify, middleware=self.catching, upstream=FakeUpstream().closeMidChunk())
+        self.assertEqual(harness.get().body, b"upstream_closed")

@@ -299,11 +299,6 @@ class UpstreamConnection(Protocol):
             self._out = []
             self._writer.write(out)
 
-    def continueWaiting(self) -> None:
-        """A 1xx came: the upstream is alive."""
-        if self._requestSent and not self._writePaused:
-            self._awaitHead()
-
     def _awaitHead(self) -> None:
         timeout = self._settings.upstreamHeadTimeout if self._reader.isInHead else self._settings.upstreamTimeout
         self.deadline = self._sweeper.after(timeout)
