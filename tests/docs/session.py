@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -123,15 +122,11 @@ class Session:
         """
         self.title = title
         self.source = source
-        self.directory = Path(tempfile.mkdtemp(prefix="docs-"))
+        self.directory = Path()
         self.servers: list[Server] = []
         self.interrupted: list[Server] = []
         self.saved: dict[str, Block] = {}
         self.waiting: list[Block] = []
-        for place in ("run", "srv", "var/log", "etc/twistproxy"):
-            (self.directory / place).mkdir(parents=True)
-        # As in a terminal, where curl does not show its progress when it prints the answer.
-        (self.directory / ".curlrc").write_text("silent\nshow-error\n")
         wanted = re.search(r"<!-- upstreams: ([\d ]+) -->", source)
         given = wanted[1].split() if wanted else []
         self.ports = {
@@ -143,19 +138,28 @@ class Session:
 
         @raise Mismatch: when something else happened than the page says.
         """
-        try:
-            for block in blocksOf(self.source):
-                try:
-                    self._block(block)
-                except Mismatch as error:
-                    raise Mismatch(f"{self.title}:{block.line}: {error}") from None
-            self._runPython()
-        finally:
-            for server in self.servers:
-                server.interrupt()
-            for server in (*self.servers, *self.interrupted):
-                server.join()
-            shutil.rmtree(self.directory)
+        # A short path: that of a UNIX socket has to fit into 107 bytes.
+        with tempfile.TemporaryDirectory(prefix="docs-") as directory:
+            self.directory = Path(directory)
+            for place in ("run", "srv", "var/log", "etc/twistproxy"):
+                (self.directory / place).mkdir(parents=True)
+            # As in a terminal, where curl does not show its progress when it prints the answer.
+            (self.directory / ".curlrc").write_text("silent\nshow-error\n")
+            try:
+                self._runAll()
+            finally:
+                for server in self.servers:
+                    server.interrupt()
+                for server in (*self.servers, *self.interrupted):
+                    server.join()
+
+    def _runAll(self) -> None:
+        for block in blocksOf(self.source):
+            try:
+                self._block(block)
+            except Mismatch as error:
+                raise Mismatch(f"{self.title}:{block.line}: {error}") from None
+        self._runPython()
 
     def _block(self, block: Block) -> None:
         if block.language == "python":
