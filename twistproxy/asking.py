@@ -6,7 +6,7 @@ It decides about attempts; what an answer is made into is the exchange's busines
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -23,7 +23,6 @@ from twistproxy.wire.http1 import RequestHead
 if TYPE_CHECKING:
     from twistproxy.engine import Engine, Route
 
-_NOW: Final = 0.0
 
 
 class Asker(ResponseOwner, Protocol):
@@ -154,7 +153,7 @@ class Asking:
         self._tried += (upstream,)
         if self.lastError is not None and group.without(self._tried):
             self._engine.attemptFailed(self._asker.inbound, upstream, self.lastError)
-        if decision.delay <= _NOW:
+        if decision.delay <= 0:
             self._pick(group)
             return
         self._delay = deferLater(self._engine.reactor, decision.delay)

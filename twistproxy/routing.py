@@ -40,16 +40,20 @@ class Routable(Protocol):
     """What a request has to have; L{twistproxy.messages.InboundRequest} has it."""
 
     @property
-    def method(self) -> bytes: ...
+    def method(self) -> bytes:
+        """A token."""
 
     @property
-    def path(self) -> bytes: ...
+    def path(self) -> bytes:
+        """Raw, without its query."""
 
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """The Host header, port included."""
 
     @property
-    def headers(self) -> _Headers: ...
+    def headers(self) -> _Headers:
+        """Those of the request."""
 
 
 @frozen
