@@ -17,7 +17,7 @@ from pathlib import Path
 from attrs import frozen
 
 from twistproxy import errors, interfaces, settings
-from twistproxy.configuring.settings import ROUTE_SETTINGS
+from twistproxy.configuring.settings import POOL_SETTINGS, ROUTE_SETTINGS
 from twistproxy.loader.finder import findPlugins
 from twistproxy.loader.listing import helpPlugin
 
@@ -64,7 +64,8 @@ a program, by the attribute of `twistproxy.Settings`: `max-head-bytes` is `Setti
 | networks | `10.0.0.0/8,::1`, as many as there are; in a file also a list | `ipaddress` networks |
 | word | as it is | text |
 
-A setting that is marked *route* may have another value in the `settings` of a route; the others hold for the whole proxy.
+A setting that is marked *route* may have another value in the `settings` of a route, one that is marked *pool* in those of
+a pool; the others hold for the whole proxy.
 
 Most times are looked at once a second: such a timeout comes between its time and two seconds later.
 
@@ -85,8 +86,8 @@ def settingsPage() -> str:
             rows = []
         anchor = f'<a id="{each.name}"></a>`{each.name}`'
         default = f"`{each.default}`" if each.default else "*empty*"
-        kind = each.kind + (" *route*" if each.attribute in ROUTE_SETTINGS else "")
-        rows.append((anchor, default, kind, each.documentation))
+        scope = " *route*" if each.attribute in ROUTE_SETTINGS else " *pool*" if each.attribute in POOL_SETTINGS else ""
+        rows.append((anchor, default, each.kind + scope, each.documentation))
     return page + _table(head, rows)
 
 

@@ -79,7 +79,7 @@ class Asking:
     def _pick(self, group: UpstreamGroup) -> None:
         """Choose among those that were not asked yet."""
         asker = self._asker
-        candidates = group.without(self._tried) if self._tried else group.candidates
+        candidates = group.without(self._tried) if self._tried or group.warming else group.candidates
         if not candidates:
             asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"pool {group.name} is empty"))
             return

@@ -126,12 +126,14 @@ class PoolConfig:
         order.
     @ivar balancer: picks among them.
     @ivar health: checks that all of them get.
+    @ivar settings: those that differ from the proxy's, by attribute of L{Settings}.
     """
 
     name: str
     upstreams: tuple[UpstreamConfig | PluginUse, ...]
     balancer: PluginUse
     health: tuple[PluginUse, ...] = ()
+    settings: Mapping[str, Any] = field(factory=dict)
     place: str = field(default="", eq=False)
 
     @property

@@ -16,7 +16,7 @@ from twistproxy.configuring.endpoints import readListener
 from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.matching import readMatch
 from twistproxy.configuring.reading import Reader, indexed
-from twistproxy.configuring.settings import ROUTE_SETTINGS, readSettings
+from twistproxy.configuring.settings import POOL_SETTINGS, ROUTE_SETTINGS, readSettings
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy, IRoundTripper
 from twistproxy.loader.finder import PluginSet
@@ -25,7 +25,7 @@ TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint",)
-POOL_KEYS: Final = ("upstreams", "balancer", "health")
+POOL_KEYS: Final = ("upstreams", "balancer", "health", "settings")
 ROUTE_KEYS: Final = (
     "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",
 )  # fmt: skip
@@ -96,12 +96,14 @@ def _poolWords(reader: Reader, name: str, value: Any) -> PoolWords:
     where = f"pools.{name}"
     table = _table(reader, where, value)
     reader.keys(where, table, POOL_KEYS)
+    settings = _table(reader, f"{where}.settings", table.get("settings", {}))
     return PoolWords(
         name,
         where,
         indexed(f"{where}.upstreams", _listed(table.get("upstreams", []))),
         (f"{where}.balancer", table["balancer"]) if "balancer" in table else None,
         indexed(f"{where}.health", _listed(table.get("health", []))),
+        readSettings(reader, lambda name: f"{where}.settings.{name}", settings.items(), POOL_SETTINGS),
     )
 
 

@@ -53,6 +53,7 @@ def _pool(pool: PoolConfig) -> Iterator[str]:
     yield "]"
     yield f"balancer = {_use(pool.balancer)}"
     yield from _plugins("health", pool.health)
+    yield from _ownSettings(pool.settings)
 
 
 def _upstream(upstream: UpstreamConfig) -> str:
@@ -81,11 +82,16 @@ def _route(route: RouteConfig) -> Iterator[str]:
         yield f"retry-policy = {_use(route.retryPolicy)}"
     if route.roundTripper is not None:
         yield f"round-tripper = {_use(route.roundTripper)}"
-    if route.settings:
+    yield from _ownSettings(route.settings)
+
+
+def _ownSettings(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Those of a route or pool."""
+    if settings:
         shown = {
-            each.name: formatSetting(each.kind, route.settings[each.attribute])
+            each.name: formatSetting(each.kind, settings[each.attribute])
             for each in describeSettings()
-            if each.attribute in route.settings
+            if each.attribute in settings
         }
         yield f"settings = {_toml(shown)}"
 

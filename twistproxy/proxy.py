@@ -101,7 +101,9 @@ class ReverseProxy(Service, ProxyFactory):
         @param pools: further pools that directors may name.
         @raise ValueError: when a URL can't be understood.
         """
-        group = UpstreamGroup("default", balancer or RoundRobin(), self._members(upstreams))
+        group = UpstreamGroup.configured(
+            "default", balancer or RoundRobin(), self._members(upstreams), settings, reactor.seconds
+        )
         route = Route(
             group,
             tuple(directors),

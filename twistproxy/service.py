@@ -70,7 +70,8 @@ def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[Plug
     groups: dict[str, UpstreamGroup] = {}
     for pool in configuration.pools:
         members = [each.build() for each in pool.servers]
-        groups[pool.name] = UpstreamGroup(pool.name, plugins[pool.balancer], members)
+        settings = configuration.settings.with_(**pool.settings)
+        groups[pool.name] = UpstreamGroup.configured(pool.name, plugins[pool.balancer], members, settings, reactor.seconds)
     routes = _routes(configuration, plugins, groups)
     routeFor = Router((each.match, route) for each, route in routes).route
     handlers = [plugins[use] for use in configuration.errorHandlers]

@@ -87,6 +87,14 @@ class Settings:
     healthFall: int = _setting("count", 3, "An upstream gets no more requests after so many failed checks in a row.")
     healthRise: int = _setting("count", 2, "It gets requests again after so many good checks in a row.")
 
+    # Who of a pool is asked.
+    slowStart: float = _setting(
+        "duration", 0.0, "An upstream that came back, or is new, gets its whole share after this; 0: at once."
+    )
+    panicThreshold: int = _setting(
+        "count", 0, "When fewer than so many percent of a pool are up, all are asked, whatever checks say; 0: never."
+    )
+
     # Tunnels.
     tunnelIdleTimeout: float = _setting("duration", 3600.0, "A tunnel in which nothing moves is closed after this.")
     lenientUpgrade: bool = _setting("yes-no", False, "Accept a 101 that lacks Connection: upgrade.")

@@ -358,3 +358,17 @@ class RouteSettingsTests(FileCase):
         shown = "\n".join(f"{known[each].name} = '{known[each].default}'" for each in ROUTE_SETTINGS)
         made = self.read(f"pools.a.upstreams = 'http://a'\n[[routes]]\n[routes.settings]\n{shown}")
         self.assertEqual(set(made.routes[0].settings), set(ROUTE_SETTINGS))
+
+
+class PoolSettingsTests(FileCase):
+    def test_aPoolsOwn(self) -> None:
+        made = self.read("pools.a = { upstreams = 'http://a', settings = { slow-start = '30s', panic-threshold = 50 } }")
+        self.assertEqual(dict(made.pools[0].settings), {"slowStart": 30.0, "panicThreshold": 50})
+        shown = tomllib.loads(configurationText(made))
+        self.assertEqual(shown["pools"]["a"]["settings"], {"slow-start": "30s", "panic-threshold": "50"})
+
+    def test_notThoseOfARoute(self) -> None:
+        self.assertEqual(
+            self.problems("pools.a = { upstreams = 'http://a', settings = { max-tries = 2 } }"),
+            ["pools.a.settings.max-tries: max-tries holds for a route or the whole proxy: set it there, or in [settings]"],
+        )

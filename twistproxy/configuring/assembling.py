@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import Factory, define, evolve
@@ -51,13 +51,17 @@ class Draft:
 
 @define
 class PoolWords:
-    """A pool as written."""
+    """A pool as written.
+
+    @ivar settings: by attribute of L{Settings}.
+    """
 
     name: str
     place: str
     upstreams: Sequence[Written]
     balancer: Written | None = None
     health: Sequence[Written] = ()
+    settings: Mapping[str, Any] = Factory(dict)
     mayBeEmpty: bool = False
 
 
@@ -84,7 +88,14 @@ def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
     balancer = reader.plugin(place, IBalancer, written)
     health = reader.plugins(IHealthCheck, words.health)
     # Where the balancer was wrong the pool is never used; it only has to be there for the routes that name it.
-    return PoolConfig(words.name, upstreams, balancer, health, reader.place(words.place))  # type: ignore[arg-type]
+    return PoolConfig(
+        words.name,
+        upstreams,
+        balancer,  # type: ignore[arg-type]
+        health,
+        words.settings,
+        reader.place(words.place),
+    )
 
 
 def _defaultBalancer(upstreams: Iterable[UpstreamConfig | PluginUse]) -> str:

@@ -22,7 +22,10 @@ ROUTE_SETTINGS: Final = frozenset(
         "upstreamTimeout",
     }
 )
-"""The attributes of L{Settings} that a route may have its own value of; the others hold for the whole proxy."""
+"""The attributes of L{Settings} that a route may have its own value of."""
+
+POOL_SETTINGS: Final = frozenset({"panicThreshold", "slowStart"})
+"""Those that a pool may have its own value of; the others hold for the whole proxy."""
 
 
 def readSettings(
@@ -44,13 +47,22 @@ def readSettings(
         if description is None:
             reader.wrong(where(name), f"there is no setting {name!r}{didYouMean(name, known)}")
         elif allowed is not None and description.attribute not in allowed:
-            reader.wrong(where(name), f"{name} holds for the whole proxy: set it in [settings]")
+            reader.wrong(where(name), f"{name} holds for {_scope(description.attribute)}")
         else:
             try:
                 made[description.attribute] = _settingOf(description, value)
             except ValueError as error:
                 reader.wrong(where(name), str(error))
     return made
+
+
+def _scope(attribute: str) -> str:
+    """Where a setting belongs that is set elsewhere."""
+    if attribute in ROUTE_SETTINGS:
+        return "a route or the whole proxy: set it there, or in [settings]"
+    if attribute in POOL_SETTINGS:
+        return "a pool or the whole proxy: set it there, or in [settings]"
+    return "the whole proxy: set it in [settings]"
 
 
 def _settingOf(description: SettingDescription, value: Any) -> Any:

@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from twistproxy.hooks import asDeferred, isPending, nameOf
 from twistproxy.messages import Health, Upstream
 from twistproxy.settings import Settings
-from twistproxy.upstream.group import UP, UpstreamGroup
+from twistproxy.upstream.candidates import UP
+from twistproxy.upstream.group import UpstreamGroup
 
 _log: Final = Logger(namespace="twistproxy.health")
 

@@ -78,6 +78,7 @@ class ProxyUnderTest:
         @raise twistproxy.errors.ConfigurationError: when a plugin cannot be made, or is none.
         """
         self._network = network
+        self._settings = settings
         self.pools = {name: [each] if isinstance(each, FakeUpstream) else list(each) for name, each in pools.items()}
         context = BuildContext(network, settings, directory=directory, pools=tuple(pools))
         self.plugins = {kind: makePlugins(kind, KINDS[kind], given, context) for kind, given in plugins.items()}
@@ -102,7 +103,7 @@ class ProxyUnderTest:
     def _group(self, at: int, name: str) -> UpstreamGroup:
         balancer = self._one("balancer") if name == "default" else None
         members = [each.listen(self._network, f"10.0.{at}.{i}:80") for i, each in enumerate(self.pools[name], 1)]
-        return UpstreamGroup(name, balancer or RoundRobin(), members)
+        return UpstreamGroup.configured(name, balancer or RoundRobin(), members, self._settings, self._network.seconds)
 
     def _plannedServices(self, group: UpstreamGroup, settings: Settings) -> list[Any]:
         """What runs beside the engine: services among the plugins, health checks, sources of upstreams."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 from twistproxy.testing.inbound import makeRequest
-from twistproxy.upstream.group import Candidates
+from twistproxy.upstream.candidates import Candidates
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -10,7 +10,7 @@ from twistproxy.errors import ALL_KINDS
 from twistproxy.messages import Outcome, Upstream
 from twistproxy.testing.conformance.bench import Bench, makeUpstreams
 from twistproxy.testing.conformance.statistics import CHANCE, chiSquare
-from twistproxy.upstream.group import Candidates
+from twistproxy.upstream.candidates import Candidates
 
 MakeBench = Callable[[Sequence[Upstream]], Bench]
 """A fresh balancer with these members."""

@@ -1,0 +1,74 @@
+"""Slow start: an upstream that came back gets its share little by little, whatever the balancer.
+
+It is a candidate for some of the requests only: at first for a tenth of them, in the end for all. So a balancer that
+looks for the least busy does not pour everything on who has just come up, and none has to know about it. The share grows
+in proportion to the time, as HAProxy's C{slowstart}, and does not begin below a tenth, as Envoy's C{min_weight_percent}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from twistproxy.messages import Upstream
+from twistproxy.upstream.candidates import Candidates
+
+LEAST: Final = 0.1
+"""The share at the beginning."""
+
+_MOST_KEPT: Final = 64
+
+
+class SlowStart:
+    """Who is warming up in one pool.
+
+    @ivar since: those that are, with the time at which they came back; empty most of the time.
+    """
+
+    def __init__(self, window: float, seconds: Callable[[], float], random: Callable[[], float] | None = None) -> None:
+        """
+        @param window: seconds until an upstream has its whole share.
+        @param seconds: the clock.
+        @param random: gives numbers from 0 to 1.
+        """
+        self.since: dict[Upstream, float] = {}
+        self._window = window
+        self._seconds = seconds
+        self._random = random or Random().random
+        self._kept: dict[tuple[Upstream, ...], Candidates] = {}
+        self._of: Candidates | None = None
+
+    def begin(self, upstream: Upstream) -> None:
+        """It came back."""
+        self.since[upstream] = self._seconds()
+
+    def end(self, upstream: Upstream) -> None:
+        """It is gone again."""
+        self.since.pop(upstream, None)
+
+    def share(self, upstream: Upstream) -> float:
+        """How much of its share it gets now: from a tenth to 1."""
+        since = self.since.get(upstream)
+        if since is None:
+            return 1.0
+        return min(1.0, max(LEAST, (self._seconds() - since) / self._window))
+
+    def thin(self, candidates: Candidates) -> Candidates:
+        """Those of C{candidates} that may be asked for this request; never nobody."""
+        left: list[Upstream] = []
+        for upstream in list(self.since):
+            share = self.share(upstream)
+            if share >= 1.0:
+                del self.since[upstream]
+            elif upstream in candidates and self._random() >= share:
+                left.append(upstream)
+        if not left or len(left) == len(candidates):
+            return candidates
+        if candidates is not self._of or len(self._kept) > _MOST_KEPT:
+            self._of, self._kept = candidates, {}
+        key = tuple(left)
+        thinned = self._kept.get(key)
+        if thinned is None:
+            thinned = self._kept[key] = Candidates(each for each in candidates if each not in left)
+        return thinned
