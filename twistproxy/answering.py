@@ -6,7 +6,7 @@ it is known what becomes of it: streamed as it is, through filters, read and sen
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from twistproxy.body import EMPTY, Body
 from twistproxy.delivery import ClientStream, deliver, throughFilters
@@ -33,43 +33,69 @@ class AnswerOwner(Protocol):
         """All of the answer went to the client."""
 
 
+class _Gone:
+    """Has the body of an answer that is relayed as it comes: it can be read no more, and a plugin that keeps the Response
+    keeps nothing else."""
+
+    def openBody(self) -> Body:
+        """L{twistproxy.messages.BodyHolder}."""
+        body = Body()
+        body.failed(RuntimeError("this body is already on its way"))
+        return body
+
+
+_GONE: Final = _Gone()
+
+
 class Answer:
     """One answer. It is the source of its response's body for plugins, and the sink of the body that is delivered.
 
-    @ivar response: as plugins see it; its C{stream} is the upstream's body.
+    Its L{Body} is made when it is first needed: most plugins do not look at bodies.
     """
+
+    _stream: Body | None = None
 
     def __init__(
         self, owner: AnswerOwner, client: ClientStream, response: Response, length: int = 0, announced: bytes = b""
     ) -> None:
         """
+        @param response: as plugins see it; an upstream's gets its body from here.
         @param length: of the upstream's body; 0 for an answer of a plugin's.
         @param announced: what Trailer says.
         """
         self._owner = owner
         self._client = client
+        self._code = response.code
         self._length = length
         self._announced = announced
-        self._stream = Body(self, RESPONSE_TOO_LARGE) if length else EMPTY
-        self.response = response
-        response.stream = self._stream if response.upstream is not None else None
+        if response.upstream is not None:
+            response.holder = self
+
+    def openBody(self) -> Body:
+        """L{twistproxy.messages.BodyHolder}."""
+        if self._stream is None:
+            self._stream = Body(self, RESPONSE_TOO_LARGE) if self._length else EMPTY
+        return self._stream
 
     # From the upstream.
 
     def dataReceived(self, data: bytes) -> None:
         """A piece of the upstream's body. May raise what a body filter does."""
-        if self._stream is not EMPTY:
-            self._stream.dataReceived(data)
+        stream = self.openBody()
+        if stream is not EMPTY:
+            stream.dataReceived(data)
 
     def ended(self, trailers: list[Item]) -> None:
         """The upstream's body is complete. May raise what a body filter does."""
-        if self._stream is not EMPTY:
-            self._stream.allReceived(trailers)
+        stream = self.openBody()
+        if stream is not EMPTY:
+            stream.allReceived(trailers)
 
     def failed(self, error: ProxyError) -> None:
         """It will not become complete: whoever reads it is told."""
-        if self._stream is not EMPTY:
-            self._stream.failed(error)
+        stream = self.openBody()
+        if stream is not EMPTY:
+            stream.failed(error)
 
     # To the client.
 
@@ -81,19 +107,26 @@ class Answer:
         @param askedByHead: whether the upstream was asked by HEAD, and so sends no body whatever it says of its length.
         @return: whether that is all there is to do here: the upstream's body, of which nothing came yet, is sent as it comes.
         """
-        stream = self._stream
-        isUpstreams = response.stream is not None and response.stream is stream and response.replacedBody is None
+        isUpstreams = response.holder is self and response.replacedBody is None
+        if isUpstreams and self._stream is None and response.isUnseen and response.code == self._code and toHead == askedByHead:
+            response.holder = _GONE
+            self._client.sendHead(self._code, response.phrase, response.items, self._length, self._announced)
+            return True
         length = 0 if askedByHead and not toHead else self._length
         body = deliver(response, self._client, toHead, length, self._announced)
-        if stream is not EMPTY and (body is EMPTY or not isUpstreams):
-            self._stream = EMPTY
-            if not stream.ended:
-                self._owner.answerUnwanted()
-        elif body is stream and stream.isUntouched and not response.filters:
-            stream.source = None
+        if body is EMPTY or not isUpstreams:
+            self._drop()
+        elif body is self._stream and body.isUntouched and not response.filters:
+            body.source = None
             return True
         body.attach(throughFilters(response, self))
         return False
+
+    def _drop(self) -> None:
+        """Whatever the upstream still sends goes nowhere."""
+        stream, self._stream = self._stream, EMPTY
+        if self._length and (stream is None or not (stream is EMPTY or stream.ended)):
+            self._owner.answerUnwanted()
 
     def bodyReceived(self, data: bytes) -> None:
         """L{twistproxy.body.BodySink}."""

@@ -107,7 +107,7 @@ class Asking:
             trip.begin(route.roundTripper, asker.outbound)
             return
         self.attempt = attempt = UpstreamAttempt(engine, asker, self, settings, self._head, asker.outbound, upstream, report)
-        attempt.begin(self._upgrade, route.touchesRequests)
+        attempt.begin(self._upgrade)
 
     # From the attempt.
 

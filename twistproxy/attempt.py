@@ -127,14 +127,12 @@ class UpstreamAttempt:
 
     # Getting a connection.
 
-    def begin(self, upgrade: bytes, touched: bool) -> None:
+    def begin(self, upgrade: bytes) -> None:
         """Go.
 
         @param upgrade: the protocol to ask for; empty for none.
-        @param touched: whether plugins may have changed the request.
         """
         self._upgrade = upgrade
-        self._touched = touched
         connection = self._engine.pools.of(self.upstream).acquire()
         if connection is not None:
             self._reused = True
@@ -176,7 +174,7 @@ class UpstreamAttempt:
         if chunked or self._upgrade or head.mentionsTe:
             announced = b", ".join(single(head.items, b"trailer")) if chunked else b""
             framing = framingLines(length, head.mentionsTe and keepsTrailers(head.items), announced, self._upgrade)
-        touched = self._touched or (contents is not None and body is not EMPTY)
+        touched = outbound.isTouched or (contents is not None and body is not EMPTY)
         inboundHosts = single(head.items, b"host") if location.isSecure else ()
         block = requestHead(outbound, location, length, touched, framing, inboundHosts)
         self._sent = True

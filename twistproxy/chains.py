@@ -1,37 +1,114 @@
-"""The chains of plugins that look at answers: modifiers at an upstream's, error handlers at a failure."""
+"""The chains of plugins: directors ask where to, modifiers look at an upstream's answer, error handlers at a failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.errorpage import errorPage
-from twistproxy.errors import MODIFIER_ERROR, ErrorKind, ProxyError
-from twistproxy.hooks import Chain, nameOf
-from twistproxy.messages import InboundRequest, Response
+from twistproxy.errors import DIRECTOR_ERROR, MODIFIER_ERROR, ErrorKind, ProxyError
+from twistproxy.hooks import Chain, isPending, nameOf
+from twistproxy.messages import InboundRequest, OutboundRequest, Response
 
 _log: Final = Logger(namespace="twistproxy.error")
 
 
-def modifying(
+class Asker(Protocol):
+    """The exchange that asks plugins, and waits for one at a time."""
+
+    def runChain(self, chain: Chain) -> None:
+        """A plugin has to be waited for: run C{chain}, and cancel it when the exchange ends before it."""
+
+    def directed(self, director: Any, result: Any) -> bool:
+        """A director has answered.
+
+        @return: False: that ends their chain.
+        """
+
+    def notDirected(self) -> None:
+        """No director has answered."""
+
+    def answered(self, response: Response) -> None:
+        """What the modifiers made of an answer."""
+
+    def hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
+        """A plugin failed.
+
+        @return: False: its chain is over.
+        """
+
+
+def direct(
+    asker: Asker, directors: Sequence[Any], inbound: InboundRequest, outbound: OutboundRequest, clock: IReactorTime, limit: float
+) -> None:
+    """Ask the directors, one after the other, until one has an answer. As long as none has to be waited for, this makes
+    nothing but the calls.
+
+    @param limit: seconds that each may take.
+    """
+    for at, director in enumerate(directors):
+        try:
+            result = director.direct(inbound, outbound)
+        except Exception:
+            asker.hookFailed(director, "direct", DIRECTOR_ERROR, Failure())
+            return
+        if result is None:
+            continue
+        if not isPending(result):
+            asker.directed(director, result)
+            return
+        chain = Chain(
+            directors[at + 1 :],
+            lambda director: director.direct(inbound, outbound),
+            asker.directed,
+            lambda director, failure: asker.hookFailed(director, "direct", DIRECTOR_ERROR, failure),
+            asker.notDirected,
+            clock,
+            limit,
+            (director, result),
+        )
+        asker.runChain(chain)
+        return
+    asker.notDirected()
+
+
+def modify(
+    asker: Asker, modifiers: Sequence[Any], request: InboundRequest, response: Response, clock: IReactorTime, limit: float
+) -> None:
+    """Have the modifiers look at an answer; each gets what the one before made of it. As L{direct}.
+
+    @param limit: seconds that each may take.
+    """
+    for at, modifier in enumerate(modifiers):
+        try:
+            result = modifier.modify(request, response)
+        except Exception:
+            asker.hookFailed(modifier, "modify", MODIFIER_ERROR, Failure())
+            return
+        if result is None:
+            continue
+        if isinstance(result, Response):
+            response = result
+            continue
+        asker.runChain(_modifying(asker, modifiers[at + 1 :], request, response, clock, limit, (modifier, result)))
+        return
+    asker.answered(response)
+
+
+def _modifying(
+    asker: Asker,
     modifiers: Sequence[Any],
     request: InboundRequest,
     response: Response,
     clock: IReactorTime,
     limit: float,
-    failed: Callable[[Any, str, ErrorKind, Failure], bool],
-    done: Callable[[Response], None],
+    first: tuple[Any, Any],
 ) -> Chain:
-    """The modifiers of an answer; each gets what the one before made of it.
-
-    @param limit: seconds that each may take.
-    @param failed: told of a modifier that failed; the chain ends there.
-    @param done: gets what the last one made of it.
-    """
+    """The rest of the modifiers, from one on that has to be waited for or answered nonsense."""
 
     def answered(modifier: Any, result: Any) -> bool:
         nonlocal response
@@ -39,16 +116,17 @@ def modifying(
             response = result
             return True
         wrong = TypeError(f"modify returned a {type(result).__name__}; it may return None or a Response")
-        return failed(modifier, "modify", MODIFIER_ERROR, Failure(wrong))
+        return asker.hookFailed(modifier, "modify", MODIFIER_ERROR, Failure(wrong))
 
     return Chain(
         modifiers,
         lambda modifier: modifier.modify(request, response),
         answered,
-        lambda modifier, failure: failed(modifier, "modify", MODIFIER_ERROR, failure),
-        lambda: done(response),
+        lambda modifier, failure: asker.hookFailed(modifier, "modify", MODIFIER_ERROR, failure),
+        lambda: asker.answered(response),
         clock,
         limit,
+        first,
     )
 
 

@@ -108,16 +108,16 @@ def deliver(response: Response, client: ClientStream, toHead: bool, streamLength
     code = response.code
     phrase = response.phrase or statusPhrase(code)
     if hasNoBody(code, toHead):
-        kept = HOP_BY_HOP if code != 204 and (response.stream is not None or code == 304) else _FRAMING
-        items = [item for item in response.headers.items if item[0] not in kept]
+        kept = HOP_BY_HOP if code != 204 and (response.holder is not None or code == 304) else _FRAMING
+        items = [item for item in response.items if item[0] not in kept]
         replaced = response.replacedBody
-        if response.stream is None and replaced is not None and replaced.contents is not None and code not in (204, 304):
+        if response.holder is None and replaced is not None and replaced.contents is not None and code not in (204, 304):
             items.append((b"content-length", b"Content-Length", b"%d" % len(replaced.contents)))
         client.sendHead(code, phrase, items, 0)
         return EMPTY
     body = response.body
     length = len(body.contents) if body.contents is not None else streamLength
-    items = [item for item in response.headers.items if item[0] not in _FRAMING]
+    items = [item for item in response.items if item[0] not in _FRAMING]
     if response.filters:
         items = [item for item in items if item[0] not in _OF_EXACT_BYTES]
         length = UNTIL_CLOSE

@@ -32,7 +32,6 @@ class Route:
     @ivar settings: those that hold for its requests; None: the engine's.
     @ivar retryPolicy: decides after each attempt; None: the built-in rule.
     @ivar roundTripper: asks upstreams in the place of HTTP/1.1.
-    @ivar touchesRequests: whether any plugin may change the request that is sent on.
     @ivar touchesResponses: whether any plugin may change the answer.
     """
 
@@ -45,12 +44,7 @@ class Route:
     settings: Settings | None = None
     retryPolicy: Any = None
     roundTripper: Any = None
-    touchesRequests: bool = field(init=False)
     touchesResponses: bool = field(init=False)
-
-    @touchesRequests.default
-    def _touchesRequests(self) -> bool:
-        return bool(self.directors or self.middleware)
 
     @touchesResponses.default
     def _touchesResponses(self) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet import defer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,13 +18,13 @@ from twistproxy.answering import Answer
 from twistproxy.asking import Asking
 from twistproxy.attempt import UpstreamAttempt
 from twistproxy.body import Body
-from twistproxy.chains import handling, modifying
+from twistproxy.chains import direct, handling, modify
 from twistproxy.delivery import ClientStream
 from twistproxy.errors import ErrorKind, Fault, ProxyError
 from twistproxy.forwarding import Identity, outboundItems, responseItems
-from twistproxy.hooks import Chain, describeFailure, isWaitedFor, nameOf
-from twistproxy.messages import Headers, InboundRequest, Item, OutboundRequest, Response, Upstream
-from twistproxy.onion import around
+from twistproxy.hooks import Chain, describeFailure, nameOf
+from twistproxy.messages import InboundRequest, Item, OutboundRequest, Response, Upstream
+from twistproxy.onion import Onion
 from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
@@ -62,9 +61,8 @@ class Exchange:
     bytesOut = 0
     tunnel: Tunnel | None = None
     _asking: Asking | None = None
-    _chain: Chain | None = None  # of plugins, the one that was asked last
-    _surrounding: defer.Deferred[Any] | None = None  # fires when all middleware is through
-    _proceeding: defer.Deferred[Response] | None = None  # what middleware waits for
+    _chain: Chain | None = None  # of plugins, the one that is waited for
+    _onion: Onion | None = None  # the middleware around all this
     _answer: Answer | None = None  # the answer, when a plugin sees it or made it
     _upgrade = b""
     _isSwitching = False  # the upstream has switched protocols already
@@ -117,49 +115,28 @@ class Exchange:
         if route.settings is not None:
             self.settings = route.settings
         if route.middleware:
-            self._surrounding = self._surround(0)
-            self._surrounding.addCallback(self._deliver).addErrback(self._middlewareFailed)
+            self._onion = onion = Onion(self, route.middleware, self._engine.sweeper, self.settings.hookTimeout)
+            onion.run()
         elif route.directors:
-            self._direct()
+            self.proceed()
         else:
-            self._askUpstreams()
+            self.notDirected()
 
-    def _surround(self, index: int) -> defer.Deferred[Response]:
-        """Run the middleware from the one numbered C{index} on, and the rest of the exchange inside."""
+    def proceed(self) -> None:
+        """Ask the directors, then the balancer."""
         assert self.route is not None
-        if self._finished:
-            return defer.fail(self.error or ProxyError(errors.INTERNAL, "proceed was called after the exchange was over"))
-        if index == len(self.route.middleware):
-            self._proceeding = defer.Deferred(self._proceedingCancelled)
-            self._direct()
-            return self._proceeding
-        middleware, limit = self.route.middleware[index], self.settings.hookTimeout
-        return around(middleware, self.inbound, lambda: self._surround(index + 1), self._engine.sweeper, limit)
+        clock, limit = self._engine.reactor, self.settings.hookTimeout
+        direct(self, self.route.directors, self.inbound, self.outbound, clock, limit)
 
-    def _proceedingCancelled(self, proceeding: defer.Deferred[Response]) -> None:
+    def proceedingCancelled(self) -> None:
         """The middleware lost its patience."""
         self._stopChain()
         self._endAttempt(errors.UPSTREAM_TIMEOUT.reason)
 
-    def _direct(self) -> None:
-        """Ask the directors, then the balancer."""
-        assert self.route is not None
-        inbound, outbound = self.inbound, self.outbound
-        chain = Chain(
-            self.route.directors,
-            lambda director: director.direct(inbound, outbound),
-            self._directed,
-            lambda director, failure: self.hookFailed(director, "direct", errors.DIRECTOR_ERROR, failure),
-            self._askUpstreams,
-            self._engine.reactor,
-            self.settings.hookTimeout,
-        )
-        self._run(chain)
-
-    def _directed(self, director: Any, result: Any) -> bool:
+    def directed(self, director: Any, result: Any) -> bool:
         """A director has answered: that ends their chain."""
         if isinstance(result, Response):
-            self._answered(result)
+            self.answered(result)
         elif isinstance(result, Upstream):
             self._begin().askOnly(self._engine.known(result))
         elif isinstance(result, str) and result in self._engine.groups:
@@ -179,8 +156,8 @@ class Exchange:
             self._engine.offerContinue(self._client, self)
         return asking
 
-    def _askUpstreams(self) -> None:
-        """Ask the route's pool."""
+    def notDirected(self) -> None:
+        """No director has answered: ask the route's pool."""
         assert self.route is not None
         self._begin().ask(self.route.group)
 
@@ -215,18 +192,19 @@ class Exchange:
             self.code = head.code
             self._client.sendHead(head.code, head.phrase, items, head.length, announced)
             return
-        response = Response(head.code, Headers.fromItems(items), phrase=head.phrase)
-        response.upstream = self.upstream
+        response = Response.received(head.code, head.phrase, items, self.upstream)
         if self._asking is not None and self._asking.isRefused(response):
             return
         # The rest of the segment follows at once: what there is of the body goes out with the head.
         self._isTelling = True
-        self._modify(Answer(self, self._client, response, head.length, announced))
+        self._answer = Answer(self, self._client, response, head.length, announced)
+        self._modify(response)
         self._isTelling = False
 
     def roundTripped(self, response: Response) -> None:
         """A round tripper has the answer."""
-        self._modify(Answer(self, self._client, response))
+        self._answer = Answer(self, self._client, response)
+        self._modify(response)
 
     def responseDataReceived(self, data: bytes) -> None:
         """A piece of the answer's body."""
@@ -260,19 +238,32 @@ class Exchange:
 
     # The answer.
 
-    def _modify(self, answer: Answer) -> None:
+    def _modify(self, response: Response) -> None:
         """Have the modifiers look at an upstream's answer."""
         assert self.route is not None
-        self._answer = answer
-        clock, limit = self._engine.reactor, self.settings.hookTimeout
-        self._run(modifying(self.route.modifiers, self.inbound, answer.response, clock, limit, self.hookFailed, self._answered))
+        modify(self, self.route.modifiers, self.inbound, response, self._engine.reactor, self.settings.hookTimeout)
 
-    def _answered(self, response: Response) -> None:
+    def answered(self, response: Response) -> None:
         """There is an answer: to the middleware that waits for it, or to the client."""
-        if self._proceeding is not None and not self._proceeding.called:
-            self._proceeding.callback(response)
+        if self._onion is not None and self._onion.isWaiting:
+            self._onion.answered(response)
         else:
             self._deliver(response)
+
+    def surrounded(self, result: Response | Failure) -> None:
+        """The middleware is through."""
+        try:
+            if not isinstance(result, Failure):
+                self._deliver(result)
+            elif isinstance(result.value, ProxyError):
+                self._failOutside(result.value)
+            else:
+                result.raiseException()
+        except Exception:
+            if not self._finished:
+                failure = Failure()
+                _log.failure("An exchange failed (request {request})", failure, request=self.inbound.id)
+                self._failOutside(ProxyError(errors.INTERNAL, describeFailure(failure)))
 
     def _deliver(self, response: Response) -> None:
         """Send the client an answer, be it an upstream's or a plugin's."""
@@ -334,11 +325,12 @@ class Exchange:
         except ProxyError as error:
             self.fail(error)
             return
-        response = Response(101, Headers.fromItems(responseItems(head.items, head.connection)), phrase=head.phrase)
-        response.upstream = self.upstream
+        items = responseItems(head.items, head.connection)
+        response = Response.received(101, head.phrase, items, self.upstream)
         self._upgrade = protocol
         self._isSwitching = True
-        self._modify(Answer(self, self._client, response))
+        self._answer = Answer(self, self._client, response)
+        self._modify(response)
 
     def _switch(self, response: Response) -> None:
         """Send the 101 and splice."""
@@ -358,7 +350,7 @@ class Exchange:
 
     # Hooks.
 
-    def _run(self, chain: Chain) -> None:
+    def runChain(self, chain: Chain) -> None:
         """Run a chain of plugins, which is cancelled when the exchange ends before it."""
         self._chain = chain
         chain.run()
@@ -392,13 +384,6 @@ class Exchange:
         _log.failure("A body filter failed (request {request})", failure, request=self.inbound.id)
         self.fail(ProxyError(errors.MODIFIER_ERROR, f"a body filter: {describeFailure(failure)}"))
 
-    def _middlewareFailed(self, failure: Failure) -> None:
-        if isinstance(failure.value, ProxyError):
-            self._failOutside(failure.value)
-        elif not self._finished:
-            _log.failure("An exchange failed (request {request})", failure, request=self.inbound.id)
-            self._failOutside(ProxyError(errors.INTERNAL, describeFailure(failure)))
-
     # Ends.
 
     def _endAttempt(self, reason: str) -> None:
@@ -411,15 +396,15 @@ class Exchange:
         if self._finished:
             return
         self._endAttempt(error.kind.reason)
-        proceeding = self._proceeding
-        if self._committed or not isWaitedFor(proceeding):
+        onion = self._onion
+        if self._committed or onion is None or not onion.isWaiting:
             self._failOutside(error)
             return
         if self._answer is not None:
             self._answer.failed(error)
-        if proceeding is not None and isWaitedFor(proceeding):  # else the modifier that was reading it has answered
+        if onion.isWaiting:  # else the modifier that was reading it has answered
             self._stopChain()
-            proceeding.errback(error)
+            onion.failed(error)
 
     def _failOutside(self, error: ProxyError) -> None:
         """The same, outside of all middleware."""
@@ -442,7 +427,7 @@ class Exchange:
     def _handle(self, error: ProxyError) -> None:
         """Ask the error handlers, then make the built-in page."""
         handlers = self._engine.errorHandlers if self.route is None else self.route.errorHandlers
-        self._run(handling(handlers, self.inbound, error, self._engine.reactor, self.settings.hookTimeout, self._deliver))
+        self.runChain(handling(handlers, self.inbound, error, self._engine.reactor, self.settings.hookTimeout, self._deliver))
 
     def clientPaused(self) -> None:
         """The client takes no more for now."""
@@ -481,20 +466,11 @@ class Exchange:
                 error.__traceback__ = None  # its frames lead back to here: this would not be freed before the next collection
             if error is not None and error.kind.fault is Fault.CLIENT and self.code == 0:
                 self.code = error.kind.status
-            if self._chain is not None or self._surrounding is not None:
-                self._releasePlugins(error)
+            if self._chain is not None:
+                self._stopChain()
+            if self._onion is not None:
+                onion, self._onion = self._onion, None
+                onion.release(error)
             if self._asking is None or self._asking.attempt is None:
                 self._asking = self._answer = None  # or each would keep the other until the garbage is collected
             self._engine.exchangeFinished(self)
-
-    def _releasePlugins(self, error: ProxyError | None) -> None:
-        """Nobody waits for any plugin any more: those that still wait for something learn it."""
-        self._stopChain()
-        proceeding, surrounding = self._proceeding, self._surrounding
-        if proceeding is not None and not proceeding.called:
-            proceeding.errback(error or ProxyError(errors.INTERNAL, "the exchange is over"))
-            proceeding.addErrback(lambda _: None)  # if nobody listens
-        if surrounding is not None:
-            surrounding.cancel()
-        self._proceeding = self._surrounding = None
-

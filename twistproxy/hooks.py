@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from inspect import isawaitable
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -25,6 +26,8 @@ def asDeferred(result: Awaitable[Any]) -> Deferred[Any]:
     """A Deferred of the result of a hook for which L{isPending} holds."""
     if isinstance(result, Deferred):
         return result
+    if isinstance(result, CoroutineType):
+        return Deferred.fromCoroutine(result)
     return Deferred.fromCoroutine(_wait(result))
 
 
@@ -99,7 +102,7 @@ class Chain:
     C{failed} say whether to go on with the next.
     """
 
-    __slots__ = ("_answered", "_ask", "_clock", "_done", "_failed", "_limit", "_plugins", "_waiting")
+    __slots__ = ("_answered", "_ask", "_clock", "_done", "_failed", "_first", "_limit", "_plugins", "_waiting")
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class Chain:
         done: Callable[[], None],
         clock: IReactorTime,
         limit: float,
+        first: tuple[Any, Any] | None = None,
     ) -> None:
         """
         @param ask: calls the hook of a plugin.
@@ -117,7 +121,9 @@ class Chain:
         @param failed: gets a plugin and what it raised; says whether to go on.
         @param done: called after the last, if nothing ended the chain.
         @param limit: seconds that a hook may take.
+        @param first: a plugin that was asked already, before these, and what it returned.
         """
+        self._first = first
         self._plugins = iter(plugins)
         self._ask = ask
         self._answered = answered
@@ -129,6 +135,9 @@ class Chain:
 
     def run(self) -> None:
         """Ask the next, and so on."""
+        first, self._first = self._first, None
+        if first is not None and not self._goesOn(*first):
+            return
         for plugin in self._plugins:
             try:
                 result = self._ask(plugin)
@@ -136,14 +145,18 @@ class Chain:
                 if not self._failed(plugin, Failure()):
                     return
                 continue
-            if result is None:
-                continue
-            if isPending(result):
-                self._await(plugin, result)
-                return
-            if not self._answered(plugin, result):
+            if not self._goesOn(plugin, result):
                 return
         self._done()
+
+    def _goesOn(self, plugin: Any, result: Any) -> bool:
+        """Look at what a plugin returned; whether to ask the next at once."""
+        if result is None:
+            return True
+        if isPending(result):
+            self._await(plugin, result)
+            return False
+        return self._answered(plugin, result)
 
     def _await(self, plugin: Any, result: Awaitable[Any]) -> None:
         def succeeded(value: Any) -> None:

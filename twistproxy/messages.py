@@ -11,7 +11,7 @@ import re
 from binascii import hexlify
 from itertools import count
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import frozen
 
@@ -190,7 +190,9 @@ class OutboundRequest:
     @ivar scheme: C{"http"} or C{"https"}, as the client spoke to us.
     """
 
-    __slots__ = ("_body", "_headers", "_method", "_path", "_query", "client", "hostSet", "items", "scheme", "stream")
+    __slots__ = (
+        "_body", "_headers", "_isRenamed", "_method", "_path", "_query", "client", "hostSet", "items", "scheme", "stream",
+    )  # fmt: skip
 
     def __init__(
         self, method: bytes, target: bytes, headers: Headers | list[Item], body: Body, client: Address, scheme: str
@@ -207,7 +209,12 @@ class OutboundRequest:
         self._body: Body | None = None
         self.client = client
         self.scheme = scheme
-        self.hostSet = False
+        self.hostSet = self._isRenamed = False
+
+    @property
+    def isTouched(self) -> bool:
+        """Whether anybody may have changed what framing depends on: header lines, method or body."""
+        return self._headers is not None or self._isRenamed or self._body is not None
 
     @property
     def headers(self) -> Headers:
@@ -229,6 +236,7 @@ class OutboundRequest:
         if not isToken(method):
             raise ValueError(f"{method!r} is not a method")
         self._method = method
+        self._isRenamed = True
 
     @property
     def path(self) -> bytes:
@@ -297,25 +305,78 @@ class OutboundRequest:
         return f"<{type(self).__name__} {self.method.decode('latin-1')} {self.target.decode('latin-1')}>"
 
 
+class BodyHolder(Protocol):
+    """Where an upstream's body waits until somebody asks for it."""
+
+    def openBody(self) -> Body:
+        """The body, to be read or sent."""
+
+
 class Response:
     """An answer: an upstream's, for modifiers to change, or one that a plugin makes.
 
-    @ivar headers: end-to-end headers. Framing is written after the modifiers.
     @ivar upstream: who answered; None when a plugin did.
+    @ivar holder: has the upstream's body; None for an answer of a plugin's.
+    @ivar items: the lines of C{headers}, the same whoever changes them.
     """
 
-    __slots__ = ("_body", "_code", "_phrase", "filters", "headers", "stream", "upstream")
+    __slots__ = ("_body", "_code", "_headers", "_phrase", "_stream", "filters", "holder", "items", "upstream")
+
+    _headers: Headers | None
+    items: list[Item]
 
     def __init__(self, code: int, headers: HeadersLike = (), body: bytes = b"", phrase: bytes = b"") -> None:
         self.code = code
         self.phrase = phrase
-        self.headers = headers if type(headers) is Headers else Headers(headers)
+        self.headers = headers
         self.upstream: Upstream | None = None
-        self.stream: Body | None = None
+        self.holder: BodyHolder | None = None
         self.filters: list[Any] = []
+        self._stream: Body | None = None
         self._body: Body | None = None
         if body:
             self.body = body
+
+    @classmethod
+    def received(cls, code: int, phrase: bytes, items: list[Item], upstream: Upstream | None) -> Response:
+        """An upstream's, as it was parsed: nothing is checked again, and no Headers made before a plugin wants them."""
+        made = cls.__new__(cls)
+        made._code = code
+        made._phrase = phrase
+        made.items = items
+        made.upstream = upstream
+        made.filters = []
+        made.holder = made._headers = made._stream = made._body = None
+        return made
+
+    @property
+    def isUnseen(self) -> bool:
+        """Whether it is an upstream's whose headers and body nobody has asked for."""
+        return self._headers is None and self._body is None and self._stream is None and not self.filters
+
+    @property
+    def headers(self) -> Headers:
+        """End-to-end headers. Framing is written after the modifiers."""
+        if self._headers is None:
+            self._headers = Headers.fromItems(self.items)
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: HeadersLike) -> None:
+        given = headers if type(headers) is Headers else Headers(headers)
+        self._headers = given
+        self.items = given.items
+
+    @property
+    def stream(self) -> Body | None:
+        """The upstream's body; None for an answer of a plugin's."""
+        if self._stream is None and self.holder is not None:
+            self._stream = self.holder.openBody()
+        return self._stream
+
+    @stream.setter
+    def stream(self, stream: Body | None) -> None:
+        self._stream = stream
 
     @property
     def code(self) -> int:
@@ -355,13 +416,12 @@ class Response:
     @property
     def body(self) -> Body:
         """The body that will be sent: the upstream's, or, once bytes were assigned, those."""
-        if self._body is not None:
-            return self._body
-        if self.stream is None:
+        body = self._body or self.stream
+        if body is None:
             from twistproxy.body import EMPTY
 
             return EMPTY
-        return self.stream
+        return body
 
     @body.setter
     def body(self, body: bytes) -> None:
