@@ -61,7 +61,7 @@ a program, by the attribute of `twistproxy.Settings`: `max-head-bytes` is `Setti
 | size | `512`, `64KiB`, `10MiB`, `2GiB`; `64kB`, `10MB`, `2GB` are decimal | bytes |
 | count | a whole number | the number |
 | yes-no | `yes` or `no`, `true` or `false`, `on` or `off`, `1` or `0` | `True` or `False` |
-| networks | `10.0.0.0/8,::1`, as many as there are; in a file also a list | `ipaddress` networks |
+| networks | `10.0.0.0/8,::1`, as many as there are, `unix` for UNIX sockets; in a file also a list | `ipaddress` networks |
 | word | as it is | text |
 
 A setting that is marked *route* may have another value in the `settings` of a route, one that is marked *pool* in those of

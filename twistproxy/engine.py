@@ -15,6 +15,7 @@ from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.trust import Trust
 from twistproxy.upstream.group import UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
 
@@ -152,6 +153,7 @@ class Engine:
         self.sweeper = Sweeper(reactor)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
         self.via = settings.via.encode("ascii")
+        self.trust = Trust.of(settings)
         self.seconds: Callable[[], float] = reactor.seconds
         self.inFlight = 0
         self.accessLogErrors = 0
@@ -192,7 +194,7 @@ class Engine:
         """
         host = getattr(peer, "host", None)
         address = Address(host, peer.port) if isinstance(host, str) else Address()
-        return identify(address, scheme, self.settings.trustedProxies)
+        return identify(address, scheme, self.trust)
 
     def known(self, upstream: Upstream) -> Upstream:
         """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""

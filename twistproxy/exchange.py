@@ -76,8 +76,7 @@ class Exchange:
         self._client = client
         self._head = head
         self.settings = settings = engine.settings
-        trusted, forwarded = settings.trustedProxies, settings.forwarded
-        items, address = outboundItems(head.items, head.connection, identity, trusted, engine.via, forwarded)
+        items, address = outboundItems(head.items, head.connection, identity, engine.via, settings.forwarded)
         self.inbound = inbound = InboundRequest(
             head.method, head.target, head.items, address, identity.peer, identity.scheme, head.minor
         )

@@ -8,15 +8,14 @@ the order of Go's C{Rewrite}: remove first, let plugins work on what is left, wr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import ip_address
 from itertools import product
 from typing import Final
 
 from attrs import frozen
 
 from twistproxy.messages import Address, Item
-from twistproxy.settings import Network
+from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
+from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
 
 HOP_BY_HOP: Final = frozenset(
@@ -72,6 +71,7 @@ class Identity:
     @ivar peer: the address at the other end.
     @ivar trusted: whether the peer is a trusted proxy, whose own headers are kept.
     @ivar items: the forwarding headers of a request of an untrusted peer, but for X-Forwarded-Host.
+    @ivar trust: which proxies are believed.
     """
 
     client: Address
@@ -79,29 +79,14 @@ class Identity:
     trusted: bool
     scheme: str
     items: tuple[Item, ...]
+    trust: Trust = NOBODY
 
 
-@lru_cache(maxsize=4096)
-def _isTrusted(host: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return any(address.version == network.version and address in network for network in networks)
-
-
-def isTrusted(host: str, networks: tuple[Network, ...]) -> bool:
-    """Whether C{host}, an IP address as text, is in one of C{networks}."""
-    return bool(networks) and _isTrusted(host, networks)
-
-
-def identify(peer: Address, scheme: str, trusted: tuple[Network, ...]) -> Identity:
+def identify(peer: Address, scheme: str, trust: Trust = NOBODY) -> Identity:
     """What to say about a connection from C{peer}.
 
     @param scheme: how the client reached us.
-    @param trusted: networks of trusted proxies.
+    @param trust: which proxies are believed.
     """
     host = peer.host.partition("%")[0]
     if host.startswith("::ffff:") and "." in host:
@@ -109,52 +94,19 @@ def identify(peer: Address, scheme: str, trusted: tuple[Network, ...]) -> Identi
     if host != peer.host:
         peer = Address(host, peer.port)
     items: list[Item] = []
-    if host:
+    if host and trust.tells:
         raw = host.encode("ascii")
         items.append((b"x-forwarded-for", b"X-Forwarded-For", raw))
         items.append((b"x-real-ip", b"X-Real-IP", raw))
-    items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
-    return Identity(peer, peer, isTrusted(host, trusted), scheme, tuple(items))
-
-
-def clientAddress(peer: Address, chain: Sequence[str], trusted: tuple[Network, ...]) -> Address:
-    """The client's address: from the right end of X-Forwarded-For, the first that is not a trusted proxy.
-
-    What stands left of that one was written by somebody who is not trusted.
-
-    @param chain: the elements of X-Forwarded-For, left to right; only asked when C{peer} is trusted.
-    """
-    if not isTrusted(peer.host, trusted):
-        return peer
-    best = peer
-    for element in reversed(chain):
-        host = _bareAddress(element)
-        if host is None:
-            break
-        best = Address(host, 0)
-        if not isTrusted(host, trusted):
-            break
-    return best
-
-
-def _bareAddress(element: str) -> str | None:
-    """An element of X-Forwarded-For as an IP address, its port and brackets removed; None when it is none."""
-    text = element.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return None
+    if trust.tells:
+        items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
+    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust)
 
 
 def outboundItems(
     items: list[Item],
     connection: Sequence[bytes],
     identity: Identity,
-    trusted: tuple[Network, ...] = (),
     via: bytes = b"",
     emitForwarded: bool = False,
 ) -> tuple[list[Item], Address]:
@@ -174,9 +126,10 @@ def outboundItems(
     else:
         out = [item for item in items if item[0] not in _DROPPED]
     client = identity.client
+    chain: list[str] = []
     if identity.trusted:
-        client = _appendForwarding(out, items, identity, trusted)
-    else:
+        client, chain = _appendForwarding(out, items, identity)
+    elif identity.items:
         out += identity.items
         for item in out:
             if item[0] == b"host":
@@ -185,43 +138,75 @@ def outboundItems(
     if via:
         out.append((b"via", b"Via", b"1.1 " + via))
     if emitForwarded:
-        _appendForwarded(out, items, identity)
+        _appendForwarded(out, items, identity, chain)
     return out, client
 
 
-def _appendForwarding(out: list[Item], items: list[Item], identity: Identity, trusted: tuple[Network, ...]) -> Address:
-    """The forwarding headers of a request that came through a trusted proxy."""
-    chain = [each for each in b",".join(single(items, b"x-forwarded-for")).split(b",") if each.strip()]
-    texts = [each.strip().decode("latin-1") for each in chain]
-    client = clientAddress(identity.peer, texts, trusted)
-    if identity.peer.host:
-        texts.append(identity.peer.host)
+def _last(items: list[Item], name: bytes) -> bytes | None:
+    """The value of a field that the nearest proxy wrote."""
+    values = single(items, name)
+    return values[-1] if values else None
+
+
+def _appendForwarding(out: list[Item], items: list[Item], identity: Identity) -> tuple[Address, list[str]]:
+    """The forwarding headers of a request that came through a trusted proxy.
+
+    @return: the client's address, and who connected to whom before our peer, left to right.
+    """
+    trust = identity.trust
+    host: bytes | None
+    protocol: bytes | None
+    if trust.readsForwarded:
+        elements = parseForwarded(single(items, b"forwarded"))
+        chain = [bareAddress(each.get("for", "")) or "unknown" for each in elements]
+        client, at = clientAt(identity.peer, chain, trust)
+        told = elements[at] if at < len(elements) else {}
+        host, protocol = (told[name].encode("latin-1") if name in told else None for name in ("host", "proto"))
+    else:
+        listed = b",".join(single(items, b"x-forwarded-for")).decode("latin-1").split(",")
+        chain = [each.strip() for each in listed if each.strip()]
+        client, at = clientAt(identity.peer, chain, trust)
+        host, protocol = _last(items, b"x-forwarded-host"), _last(items, b"x-forwarded-proto")
+    if not trust.tells:
+        return client, chain
+    texts = [*chain, identity.peer.host] if identity.peer.host else chain
     if texts:
         out.append((b"x-forwarded-for", b"X-Forwarded-For", ", ".join(texts).encode("latin-1")))
     if client.host:
         out.append((b"x-real-ip", b"X-Real-IP", client.host.encode("ascii")))
-    hosts = single(items, b"x-forwarded-host") or single(items, b"host")
-    protocols = single(items, b"x-forwarded-proto")
-    protocol = protocols[0] if protocols else identity.scheme.encode("ascii")
-    out.append((b"x-forwarded-proto", b"X-Forwarded-Proto", protocol))
-    if hosts:
-        out.append((b"x-forwarded-host", b"X-Forwarded-Host", hosts[0]))
-    for name in (b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-prefix"):
-        out += [item for item in items if item[0] == name]
-    return client
+    out.append((b"x-forwarded-proto", b"X-Forwarded-Proto", protocol or identity.scheme.encode("ascii")))
+    host = host or _last(items, b"host")
+    if host:
+        out.append((b"x-forwarded-host", b"X-Forwarded-Host", host))
+    if not trust.readsForwarded:
+        for name in (b"x-forwarded-port", b"x-forwarded-server", b"x-forwarded-prefix"):
+            out += [item for item in items if item[0] == name]
+    return client, chain
 
 
-def _appendForwarded(out: list[Item], items: list[Item], identity: Identity) -> None:
-    """RFC 7239: one element of ours, behind a trusted peer's."""
-    host = identity.peer.host
-    parts = ["for=" + (f'"[{host}]"' if ":" in host else host or "unknown")]
+def _node(host: str) -> str:
+    """An address as C{for} of Forwarded has it (RFC 7239 section 6)."""
+    address = bareAddress(host)
+    if address is None:
+        return "unknown"
+    return f'"[{address}]"' if ":" in address else address
+
+
+def _appendForwarded(out: list[Item], items: list[Item], identity: Identity, chain: list[str]) -> None:
+    """RFC 7239: one element of ours, behind what trusted proxies say; X-Forwarded-For in its terms (section 7.4)."""
+    parts = ["for=" + _node(identity.peer.host)]
     named = single(items, b"host")
     if named:
         parts.append('host="' + named[0].decode("latin-1").replace("\\", "").replace('"', "") + '"')
     parts.append(f"proto={identity.scheme}")
-    values = single(items, b"forwarded") if identity.trusted else []
-    values.append(";".join(parts).encode("latin-1"))
-    out.append((b"forwarded", b"Forwarded", b", ".join(values)))
+    ours = ";".join(parts).encode("latin-1")
+    if not identity.trusted:
+        values = []
+    elif identity.trust.readsForwarded:
+        values = single(items, b"forwarded") if chain else []
+    else:
+        values = [b"for=" + _node(each).encode("ascii") for each in chain]
+    out.append((b"forwarded", b"Forwarded", b", ".join([*values, ours])))
 
 
 def keepsTrailers(items: list[Item]) -> bool:

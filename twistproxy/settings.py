@@ -15,7 +15,22 @@ from attrs import Attribute, evolve, field, fields, frozen
 
 from twistproxy.units import formatDuration, formatSize, parseDuration, parseSize
 
-Network = IPv4Network | IPv6Network
+
+@frozen
+class UnixPeers:
+    """Stands among networks for all peers over UNIX sockets, which have no address."""
+
+    version: int = 0
+
+    def __contains__(self, address: object) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return "unix"
+
+
+Network = IPv4Network | IPv6Network | UnixPeers
+UNIX_PEERS: Final = UnixPeers()
 
 _DOCUMENTATION: Final = "documentation"
 _KIND: Final = "kind"
@@ -101,7 +116,16 @@ class Settings:
 
     # What is told to the upstream.
     trustedProxies: tuple[Network, ...] = _setting(
-        "networks", (), "Peers whose X-Forwarded-* and Forwarded headers are kept and appended to."
+        "networks", (), "Proxies that are believed what they say about a client in X-Forwarded-*; unix: those over UNIX sockets."
+    )
+    trustedHops: int = _setting(
+        "count", 0, "So many proxies stand before this one, and are believed whatever their addresses; 0: by address only."
+    )
+    readForwarded: bool = _setting(
+        "yes-no", False, "Trusted proxies tell about a client by RFC 7239 Forwarded, and not by X-Forwarded-*."
+    )
+    xForwarded: bool = _setting(
+        "yes-no", True, "Tell upstreams about the client by X-Forwarded-For, -Proto, -Host and X-Real-IP."
     )
     via: str = _setting("word", "", "The name that Via gets in both directions; empty: no Via.")
     forwarded: bool = _setting("yes-no", False, "Send RFC 7239 Forwarded as well.")
@@ -178,6 +202,15 @@ def parseYesNo(text: str) -> bool:
     raise ValueError(f"{text!r} is neither yes nor no")
 
 
+def parseNetworks(text: str) -> tuple[Network, ...]:
+    """Networks or addresses, separated by commas; C{unix} for peers over UNIX sockets.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    words = [each.strip() for each in text.split(",") if each.strip()]
+    return tuple(UNIX_PEERS if each == "unix" else ip_network(each, strict=False) for each in words)
+
+
 def parseSetting(description: SettingDescription, text: str) -> Any:
     """The value that C{text} stands for.
 
@@ -193,7 +226,7 @@ def parseSetting(description: SettingDescription, text: str) -> Any:
     if kind == "yes-no":
         return parseYesNo(text)
     if kind == "networks":
-        return tuple(ip_network(each.strip(), strict=False) for each in text.split(",") if each.strip())
+        return parseNetworks(text)
     if kind == "count":
         if not text.isascii() or not text.isdigit():
             raise ValueError(f"{text!r} is not a whole number")

@@ -18,6 +18,7 @@ from twistproxy.loader.finder import PluginSet
 from twistproxy.messages import Address, FrozenHeaders, Headers, InboundRequest, OutboundRequest, Response, Upstream
 from twistproxy.plugin import Plugin
 from twistproxy.settings import Network
+from twistproxy.trust import Trust
 
 BUILT_IN = {each.tag: each for each in vars(twistproxy_plugin).values() if isinstance(each, Plugin)}
 """What the drop-in names, by tag."""
@@ -49,7 +50,7 @@ def asked(
     """A request, with the one that is to be sent on, as the first director gets them."""
     frozen = FrozenHeaders(Headers([(b"Host", host), *headers] if host else headers).items)
     address = Address(peer, 1234)
-    items, client = outboundItems(frozen.items, (), identify(address, scheme, trusted), trusted)
+    items, client = outboundItems(frozen.items, (), identify(address, scheme, Trust(trusted)))
     inbound = InboundRequest(method, target, frozen, client, address, scheme)
     inbound.body = EMPTY
     inbound.outbound = OutboundRequest(method, target, Headers.fromItems(items), EMPTY, client, scheme)

@@ -10,9 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistproxy.forwarding import (
     FORWARDING,
     HOP_BY_HOP,
-    clientAddress,
     identify,
-    isTrusted,
     joinPath,
     joinQuery,
     keepsTrailers,
@@ -22,6 +20,8 @@ from twistproxy.forwarding import (
     upgradeTokens,
 )
 from twistproxy.messages import Address, Item
+from twistproxy.settings import UNIX_PEERS
+from twistproxy.trust import Trust
 
 INNER = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -75,9 +75,10 @@ class TestHopByHop(SynchronousTestCase):
 
 class TestRequests(SynchronousTestCase):
     def send(self, *given: str, peer: str = "203.0.113.9", trusted: tuple[Any, ...] = (), connection: tuple[bytes, ...] = (),
-             scheme: str = "http", **options: Any) -> list[str]:  # fmt: skip
-        identity = identify(Address(peer, 5555), scheme, trusted)
-        found, self.client = outboundItems(items(*given), connection, identity, trusted, **options)
+             scheme: str = "http", hops: int = 0, readsForwarded: bool = False, tells: bool = True, **options: Any,
+             ) -> list[str]:  # fmt: skip
+        identity = identify(Address(peer, 5555), scheme, Trust(trusted, hops, readsForwarded, tells))
+        found, self.client = outboundItems(items(*given), connection, identity, **options)
         return lines(found)
 
     def test_plain(self) -> None:
@@ -152,43 +153,71 @@ class TestRequests(SynchronousTestCase):
         self.assertEqual(self.send("Host: a:8080", emitForwarded=True)[-1], 'Forwarded: for=203.0.113.9;host="a:8080";proto=http')
         self.assertEqual(self.send(peer="2001:db8::1", emitForwarded=True)[-1], 'Forwarded: for="[2001:db8::1]";proto=http')
         self.assertEqual(self.send(peer="", emitForwarded=True)[-1], "Forwarded: for=unknown;proto=http")
-        found = self.send("Forwarded: for=1.1.1.1", peer="10.0.0.1", trusted=INNER, emitForwarded=True)
+        found = self.send("Forwarded: for=1.1.1.1", peer="10.0.0.1", trusted=INNER, readsForwarded=True, emitForwarded=True)
         self.assertEqual(found[-1], "Forwarded: for=1.1.1.1, for=10.0.0.1;proto=http")
         self.assertEqual(self.send("Forwarded: for=evil", emitForwarded=True)[-1], "Forwarded: for=203.0.113.9;proto=http")
+
+    def test_forwardedThatTrustedProxiesDoNotWrite(self) -> None:
+        """A trusted proxy that knows X-Forwarded-For only passes on whatever a client calls Forwarded."""
+        found = self.send("Forwarded: for=6.6.6.6", "X-Forwarded-For: 1.1.1.1, x", peer="10.0.0.1", trusted=INNER,
+                          emitForwarded=True)  # fmt: skip
+        self.assertEqual(found[-1], "Forwarded: for=1.1.1.1, for=unknown, for=10.0.0.1;proto=http")
+
+    def test_forwardedThatIsRead(self) -> None:
+        found = self.send(
+            'Forwarded: for=6.6.6.6;host=evil, for="[2001:db8::1]:4711";host="outer";proto=https',
+            "Forwarded: for=10.0.0.2;host=x", "X-Forwarded-For: 7.7.7.7",
+            "X-Forwarded-Host: evil", "X-Forwarded-Port: 1", "Host: inner",
+            peer="10.0.0.1", trusted=INNER, readsForwarded=True,
+        )  # fmt: skip
+        self.assertEqual(
+            found,
+            ["Host: inner", "X-Forwarded-For: 6.6.6.6, 2001:db8::1, 10.0.0.2, 10.0.0.1", "X-Real-IP: 2001:db8::1",
+             "X-Forwarded-Proto: https", "X-Forwarded-Host: outer"],
+        )  # fmt: skip
+        self.assertEqual(self.client.host, "2001:db8::1")
+
+    def test_forwardedThatIsReadAndMalformed(self) -> None:
+        found = self.send('Forwarded: for=1.1.1.1, for="', "Host: a", peer="10.0.0.1", trusted=INNER, readsForwarded=True,
+                          emitForwarded=True)  # fmt: skip
+        self.assertEqual(self.client.host, "10.0.0.1")
+        self.assertIn("X-Forwarded-For: 10.0.0.1", found)
+        self.assertEqual(found[-1], 'Forwarded: for=10.0.0.1;host="a";proto=http')
+
+    def test_hops(self) -> None:
+        """So many proxies stand before this one, wherever they are."""
+        for hops, want in ((0, "9.9.9.9"), (1, "3.3.3.3"), (2, "2.2.2.2"), (3, "1.1.1.1"), (4, "1.1.1.1")):
+            self.send("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3", peer="9.9.9.9", hops=hops)
+            self.assertEqual(self.client.host, want, hops)
+
+    def test_hopsAndNetworks(self) -> None:
+        """After the hops that count, by address."""
+        self.send("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.1, 3.3.3.3", peer="9.9.9.9", hops=2, trusted=INNER)
+        self.assertEqual(self.client.host, "2.2.2.2")
+
+    def test_trustedUnixPeers(self) -> None:
+        for trust in ({"trusted": (UNIX_PEERS,)}, {"hops": 1}):
+            found = self.send("Host: a", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https", peer="", **trust)  # type: ignore[arg-type]
+            self.assertEqual(found, ["Host: a", "X-Forwarded-For: 1.1.1.1", "X-Real-IP: 1.1.1.1", "X-Forwarded-Proto: https",
+                                     "X-Forwarded-Host: a"])  # fmt: skip
+
+    def test_nearestWord(self) -> None:
+        """Of several lines the last is the nearest proxy's."""
+        found = self.send("Host: a", "X-Forwarded-Proto: evil", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil",
+                          "X-Forwarded-Host: b", peer="10.0.0.1", trusted=INNER)  # fmt: skip
+        self.assertFalse([line for line in found if "evil" in line])
+
+    def test_nothingTold(self) -> None:
+        for peer in ("203.0.113.9", "10.0.0.1"):
+            found = self.send("Host: a", "X-Forwarded-For: 1.1.1.1", "X-Real-Ip: 2.2.2.2", peer=peer, trusted=INNER, tells=False)
+            self.assertEqual(found, ["Host: a"])
+        self.assertEqual(self.client.host, "1.1.1.1")  # what is not told is known nevertheless
 
     def test_theInboundLinesStay(self) -> None:
         given = items("Host: a", "Connection: x", "X: 1")
         before = list(given)
-        outboundItems(given, (b"x",), identify(Address("1.1.1.1", 1), "http", ()))
+        outboundItems(given, (b"x",), identify(Address("1.1.1.1", 1), "http"))
         self.assertEqual(given, before)
-
-
-class TestAddresses(SynchronousTestCase):
-    def test_trust(self) -> None:
-        for host, want in (
-            ("10.1.2.3", True), ("11.0.0.1", False), ("fd00::1", True), ("fe80::1", False), ("::ffff:10.0.0.1", True),
-            ("nonsense", False), ("", False),
-        ):  # fmt: skip
-            self.assertEqual(isTrusted(host, INNER), want, host)
-        self.assertFalse(isTrusted("10.0.0.1", ()))
-
-    def test_chains(self) -> None:
-        """From the right, the first that is not trusted."""
-        for chain, want in (
-            ([], "10.0.0.1"),
-            (["1.1.1.1"], "1.1.1.1"),
-            (["6.6.6.6", "1.1.1.1"], "1.1.1.1"),
-            (["1.1.1.1", "10.0.0.2", "10.0.0.3"], "1.1.1.1"),
-            (["10.0.0.9", "10.0.0.2"], "10.0.0.9"),
-            (["1.1.1.1:4711"], "1.1.1.1"),
-            (["[2001:db8::1]:4711"], "2001:db8::1"),
-            (['"[2001:db8::1]"'], "2001:db8::1"),
-            (["2001:db8::1"], "2001:db8::1"),
-            (["1.1.1.1", "unknown"], "10.0.0.1"),
-            (["1.1.1.1", "unknown", "10.0.0.2"], "10.0.0.2"),
-        ):
-            self.assertEqual(clientAddress(Address("10.0.0.1", 1), chain, INNER).host, want, chain)
-        self.assertEqual(clientAddress(Address("8.8.8.8", 1), ["1.1.1.1"], INNER).host, "8.8.8.8")
 
 
 class TestJoining(SynchronousTestCase):

@@ -30,7 +30,7 @@ def makeRequest(
     fields = withHost(headers)
     if body:
         fields.setRawHeaders("Content-Length", [str(len(body))])
-    identity = identify(Address(client, 50000), scheme, ())
+    identity = identify(Address(client, 50000), scheme)
     options = b",".join(fields.getRawHeaders(b"connection", [])).lower().split(b",")
     items, address = outboundItems(fields.items, [each.strip() for each in options if each.strip()], identity)
     request = InboundRequest(method, target, fields.items, address, identity.peer, scheme)
