@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from twistproxy.accesslog import FileAccessLog, Recording
-from twistproxy.config import AccessLogConfig, Configuration, PluginUse, PoolConfig, RouteConfig, buildPlugins
+from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse, PoolConfig, RouteConfig, buildPlugins
 from twistproxy.demo import DemoUpstreams
 from twistproxy.discovery.membership import Membership
 from twistproxy.engine import Engine, Route
@@ -34,6 +34,9 @@ from twistproxy.upstream.group import UpstreamGroup
 _log: Final = Logger()
 _YOUNG_OBJECTS: Final = 20_000
 """New objects between two runs of the garbage collector: some hundred exchanges under way."""
+
+_REOPENED: Final = ("tcp", "tcp4", "tcp6", "ssl", "tls", "unix")
+"""Endpoints that can be opened, closed and opened again, unlike an inherited socket's."""
 
 ERROR_NAMESPACE: Final = "twistproxy.error"
 """The logger namespace of failed exchanges and plugins: what C{--error-log} writes to its own file."""
@@ -94,6 +97,9 @@ class ProxyService(MultiService):
         self._observer: Any = None
         self._logs: list[FileAccessLog] = []
         self._isRefused = False
+        self._isStopping = False
+        self._memberships: list[Membership] = []
+        self._waiting: Deferred[Any] | None = None
         self.ports: list[IListeningPort] = []
         accessLogs = [self._accessLog(each) for each in configuration.accessLogs]
         self.engine = makeEngine(reactor, configuration, plugins, accessLogs)
@@ -130,11 +136,13 @@ class ProxyService(MultiService):
             engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
 
         sources = [self._plugins[use] for use in pool.sources]
-        membership = Membership(self._reactor, pool.name, group.members, sources, changed)
+        settings = self._configuration.settings.with_(**pool.settings)
+        membership = Membership(self._reactor, pool.name, group.members, sources, changed, settings)
+        self._memberships.append(membership)
         membership.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
-        """Listen everywhere, and say where.
+        """Listen everywhere, and say where: at once, or when the sources of upstreams have told something.
 
         @raise SystemExit: when an endpoint can't be had, after a line that says which and why.
         """
@@ -150,16 +158,41 @@ class ProxyService(MultiService):
                 self._say(f"sample upstream on {url}/")
         super().startService()  # type: ignore[no-untyped-call]
         self.engine.sweeper.start()
+        if all(each.isReady for each in self._memberships):
+            self._open(self._configuration.listeners).addCallback(self._listening)
+        else:
+            # A port that can't be had is told now, but one that is open would say that requests are served.
+            checked = [each for each in self._configuration.listeners if each.endpoint.partition(":")[0] in _REOPENED]
+            self._open(checked).addCallback(self._waitForUpstreams)
+
+    def _open(self, listeners: Sequence[ListenerConfig]) -> Deferred[list[tuple[bool, Any]]]:
+        """Listen there; fires with the ports, and None in the place of those that failed.
+
+        @raise SystemExit: when one fails at once.
+        """
         factory = ProxyFactory(self.engine)
-        opening = [
-            maybeDeferred(serverFromString(self._reactor, listener.endpoint).listen, factory)
-            for listener in self._configuration.listeners
-        ]
-        for listener, each in zip(self._configuration.listeners, opening, strict=True):
+        opening = [maybeDeferred(serverFromString(self._reactor, each.endpoint).listen, factory) for each in listeners]
+        for listener, each in zip(listeners, opening, strict=True):
             each.addErrback(self._notListening, listener.endpoint)
         if self._isRefused:
             raise SystemExit(1)
-        DeferredList(opening).addCallback(self._listening)
+        return DeferredList(opening)
+
+    def _waitForUpstreams(self, results: Sequence[tuple[bool, Any]]) -> None:
+        """Close these until the sources of upstreams have told something, or took too long."""
+        limit = self._configuration.settings.discoveryStartTimeout
+        closing = [maybeDeferred(port.stopListening) for _, port in results if port is not None]
+        self._waiting = DeferredList([each.whenReady() for each in self._memberships] + closing, consumeErrors=True)
+        self._waiting.addTimeout(limit, self._reactor, self._upstreamsMissing).addCallback(self._upstreamsThere)
+
+    def _upstreamsMissing(self, result: object, seconds: float) -> None:
+        missing = ", ".join(each.pool for each in self._memberships if not each.isReady)
+        _log.warn("no word of the upstreams of {pools} within {seconds:.0f} s: listening", pools=missing, seconds=seconds)
+
+    def _upstreamsThere(self, _: object) -> None:
+        self._waiting = None
+        if not (self._isStopping or self._isRefused):
+            self._open(self._configuration.listeners).addCallback(self._listening)
 
     def _openErrorLog(self) -> None:
         path = self._configuration.errorLog
@@ -206,6 +239,9 @@ class ProxyService(MultiService):
         @return: fires when all of that is done.
         """
         ports, self.ports = self.ports, []
+        self._isStopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
         closing: Deferred[Any] = DeferredList([maybeDeferred(port.stopListening) for port in ports])
         closing.addCallback(lambda _: drainEngine(self.engine))
         closing.addCallback(self._stopChildren)

@@ -110,6 +110,19 @@ class Settings:
         "count", 0, "When fewer than so many percent of a pool are up, all are asked, whatever checks say; 0: never."
     )
 
+    # Discovery of upstreams.
+    discoveryInterval: float = _setting(
+        "duration", 0.5, "Sources change the members of a pool once in this time at most: at once, then to the latest."
+    )
+    discoveryStartTimeout: float = _setting(
+        "duration", 5.0, "Longest wait, before the proxy listens, for what the sources of each pool tell first."
+    )
+    discoveryAllowEmpty: bool = _setting("yes-no", False, "Let a source tell that it has no members left; no: keep the last ones.")
+    discoveryMaxShrink: int = _setting(
+        "count", 50, "Percent of its members that a source may take away at once; more have to stay away for a while."
+    )
+    discoveryShrinkHold: float = _setting("duration", 10.0, "How long that while is; until then all members stay.")
+
     # Tunnels.
     tunnelIdleTimeout: float = _setting("duration", 3600.0, "A tunnel in which nothing moves is closed after this.")
     lenientUpgrade: bool = _setting("yes-no", False, "Accept a 101 that lacks Connection: upgrade.")

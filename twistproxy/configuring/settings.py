@@ -24,7 +24,16 @@ ROUTE_SETTINGS: Final = frozenset(
 )
 """The attributes of L{Settings} that a route may have its own value of."""
 
-POOL_SETTINGS: Final = frozenset({"panicThreshold", "slowStart"})
+POOL_SETTINGS: Final = frozenset(
+    {
+        "discoveryAllowEmpty",
+        "discoveryInterval",
+        "discoveryMaxShrink",
+        "discoveryShrinkHold",
+        "panicThreshold",
+        "slowStart",
+    }
+)
 """Those that a pool may have its own value of; the others hold for the whole proxy."""
 
 

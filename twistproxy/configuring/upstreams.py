@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, unquote
 
 from twistproxy.config import PluginUse, UpstreamConfig
@@ -13,10 +13,7 @@ from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.finder import PluginSet
 from twistproxy.location import parseLocation
 from twistproxy.suggest import didYouMean, nearest
-
-UPSTREAM_OPTIONS: Final = ("weight", "max-conns", "backup")
-"""What may follow an upstream's URL, after commas."""
-
+from twistproxy.upstreamtext import UPSTREAM_OPTIONS, splitUpstream
 
 def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
     """C{URL[,weight=N][,max-conns=N][,backup]}, a table of the same, or a plugin that finds upstreams."""
@@ -82,29 +79,6 @@ def _count(reader: Reader, where: str, name: str, value: Any) -> int | None:
         reader.wrong(where, f"{name} is a whole number from 1, not {value!r}")
         return None
     return value
-
-
-def splitUpstream(text: str) -> dict[str, Any]:
-    """The words of C{URL[,weight=N][,max-conns=N][,backup]}; a comma may belong to the URL.
-
-    @raise ValueError: with a sentence for the person who wrote it.
-    """
-    words: dict[str, Any] = {}
-    url = text
-    while "," in url:
-        rest, _, last = url.rpartition(",")
-        name, mark, value = last.partition("=")
-        if name not in UPSTREAM_OPTIONS:
-            if "/" in rest.partition("://")[2] and not (mark and nearest(name, UPSTREAM_OPTIONS)):
-                break
-            raise ValueError(f"an upstream has no option {name!r}{didYouMean(name, UPSTREAM_OPTIONS)}")
-        if name in words:
-            raise ValueError(f"{name} is given twice")
-        if bool(mark) == (name == "backup"):
-            raise ValueError(f"{name} takes {'no' if mark else 'a'} value")
-        words[name] = value if mark else True
-        url = rest
-    return {"url": url, **words}
 
 
 def _isUpstream(url: str) -> bool:

@@ -1,7 +1,8 @@
 """Keeps the members of a pool as its sources tell them, beside those that are written down.
 
-A source tells full snapshots (L{twistproxy.interfaces.IUpstreamSource}). An empty one is refused where it would empty
-the pool: the last good set is better than none. One that fails is asked again, with a growing delay.
+A source tells full snapshots (L{twistproxy.interfaces.IUpstreamSource}); what L{twistproxy.discovery.snapshots} refuses
+leaves the last good one in force. Changes reach the pool at once, and after that no more often than
+C{Settings.discoveryInterval}. A source that fails is asked again, with a growing delay.
 """
 
 from __future__ import annotations
@@ -15,29 +16,43 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from twistproxy.discovery.snapshots import Verdict, areEqual, judge, merge, sift
 from twistproxy.hooks import nameOf
 from twistproxy.messages import Upstream
+from twistproxy.settings import Settings
 
 _log: Final = Logger(namespace="twistproxy.discovery")
 _MAX_DELAY: Final = 60.0
 """Seconds: the longest wait before a source that fails is asked again."""
+_MAX_PROBLEMS: Final = 5
+"""Bad entries of a snapshot that are told to the log one by one."""
 
 
 class _Source:
-    """One source, what it told last, and the next try to ask it."""
+    """One source, what it told last, and what it waits for."""
 
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
         self.told: tuple[Upstream, ...] = ()
+        self.hasTold = False
         self.failures = 0
         self.isStarted = False
         self.unsubscribe: Callable[[], Any] | None = None
         self.retry: IDelayedCall | None = None
+        self.held: tuple[Upstream, ...] = ()
+        self.hold: IDelayedCall | None = None
+
+    def release(self) -> None:
+        """Hold nothing back any longer."""
+        if self.hold is not None and self.hold.active():
+            self.hold.cancel()
+        self.hold, self.held = None, ()
 
 
 class Membership(Service):
     """The sources of one pool, while the service runs.
 
+    @ivar pool: its name.
     @ivar members: those of the pool now.
     """
 
@@ -48,6 +63,7 @@ class Membership(Service):
         written: Sequence[Upstream],
         sources: Sequence[Any],
         changed: Callable[[Sequence[Upstream]], None],
+        settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
         """
         @param pool: its name, for the log.
@@ -56,12 +72,34 @@ class Membership(Service):
         @param changed: gets all members at every change.
         """
         self._reactor = reactor
-        self._pool = pool
+        self.pool = pool
         self._written = tuple(written)
         self._sources = [_Source(each) for each in sources]
         self._changed = changed
+        self._settings = settings
         self._delay = backoffPolicy(initialDelay=1.0, maxDelay=_MAX_DELAY, factor=2.0)
+        self._changing: IDelayedCall | None = None
+        self._lastChange: float | None = None
+        self._waiting: list[Deferred[None]] = []
         self.members = self._written
+
+    @property
+    def isReady(self) -> bool:
+        """Whether each source has told something."""
+        return all(each.hasTold for each in self._sources)
+
+    def whenReady(self) -> Deferred[None]:
+        """Fires when each source has told something, be it nothing that can be used."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        self._tellReady()
+        return waiting
+
+    def _tellReady(self) -> None:
+        if self.isReady:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
 
     def startService(self) -> None:
         """Ask every source."""
@@ -81,33 +119,77 @@ class Membership(Service):
             wait = self._delay(source.failures)
             _log.failure(
                 "Source {plugin} of pool {pool} failed; it is asked again in {wait:.1f} s",
-                plugin=nameOf(source.plugin), pool=self._pool, wait=wait,
+                plugin=nameOf(source.plugin), pool=self.pool, wait=wait,
             )  # fmt: skip
             source.retry = self._reactor.callLater(wait, self._ask, source)
         else:
             source.failures = 0
 
-    def _told(self, source: _Source, upstreams: Sequence[Upstream]) -> None:
+    def _told(self, source: _Source, snapshot: Sequence[Upstream]) -> None:
         if not self.running:
             return
-        told = tuple(upstreams)
-        wrong = next((each for each in told if not isinstance(each, Upstream)), None)
-        if wrong is not None:
-            kind = type(wrong).__name__
-            _log.error("Source {plugin} of pool {pool} told a {kind}", plugin=nameOf(source.plugin), pool=self._pool, kind=kind)
+        upstreams, problems = sift(snapshot)
+        for problem in problems[:_MAX_PROBLEMS]:
+            self._warn("left out of what {plugin} of pool {pool} told: {problem}", source, problem=problem)
+        if len(problems) > _MAX_PROBLEMS:
+            self._warn("left out of what {plugin} of pool {pool} told: {count} in all", source, count=len(problems))
+        settings = self._settings
+        verdict = judge(source.told, upstreams, settings.discoveryAllowEmpty, settings.discoveryMaxShrink)
+        if verdict is Verdict.SHRUNK:
+            self._holdBack(source, upstreams)
+        else:
+            source.release()
+        if verdict is Verdict.EMPTY:
+            self._warn("{plugin} of pool {pool} told an empty set; {count} stay", source, count=len(source.told))
+        elif verdict is Verdict.TAKE:
+            source.told = upstreams
+            self._changeSoon()
+        source.hasTold = True
+        self._tellReady()
+
+    def _holdBack(self, source: _Source, upstreams: tuple[Upstream, ...]) -> None:
+        """Believe a great loss only when it lasts."""
+        source.held = upstreams
+        if source.hold is None:
+            wait = self._settings.discoveryShrinkHold
+            self._warn(
+                "{plugin} of pool {pool} told only {count} of {before}; the others stay for {wait:.0f} s more, unless they are back",
+                source, count=len(upstreams), before=len(source.told), wait=wait,
+            )  # fmt: skip
+            source.hold = self._reactor.callLater(wait, self._believe, source)
+
+    def _believe(self, source: _Source) -> None:
+        source.told, source.hold, source.held = source.held, None, ()
+        self._changeSoon()
+
+    def _changeSoon(self) -> None:
+        """Change the members now, or as soon as the last change is old enough."""
+        if self._changing is not None:
             return
-        known: dict[str, Upstream] = {each.key: each for each in self._written}
-        for one in self._sources:
-            known |= {each.key: each for each in (told if one is source else one.told)}
-        if not known:
-            _log.warn("Source {plugin} of pool {pool} told an empty set; the last one is kept", plugin=nameOf(source.plugin),
-                      pool=self._pool)  # fmt: skip
+        now = self._reactor.seconds()
+        due = now if self._lastChange is None else self._lastChange + self._settings.discoveryInterval
+        if due > now:
+            self._changing = self._reactor.callLater(due - now, self._change)
+        else:
+            self._change()
+
+    def _change(self) -> None:
+        self._changing = None
+        members = merge(self._written, *(each.told for each in self._sources))
+        if areEqual(members, self.members):
             return
-        source.told = told
-        members = tuple(known.values())
-        if [_shape(each) for each in members] != [_shape(each) for each in self.members]:
-            self.members = members
-            self._changed(members)
+        before, after = ({each.key for each in of} for of in (self.members, members))
+        _log.info(
+            "pool {pool} has {count} upstreams: {came} came, {went} went",
+            pool=self.pool, count=len(members), came=len(after - before), went=len(before - after),
+            added=sorted(after - before), removed=sorted(before - after),
+        )  # fmt: skip
+        self._lastChange = self._reactor.seconds()
+        self.members = members
+        self._changed(members)
+
+    def _warn(self, message: str, source: _Source, **fields: Any) -> None:
+        _log.warn(message, plugin=nameOf(source.plugin), pool=self.pool, **fields)
 
     def stopService(self) -> Deferred[Any]:
         """Ask no more.
@@ -116,7 +198,11 @@ class Membership(Service):
         """
         super().stopService()  # type: ignore[no-untyped-call]
         stopping = []
+        if self._changing is not None:
+            self._changing.cancel()
+            self._changing = None
         for source in self._sources:
+            source.release()
             if source.retry is not None:
                 source.retry.cancel()
                 source.retry = None
@@ -127,8 +213,3 @@ class Membership(Service):
                 stopping.append(maybeDeferred(source.plugin.stopService))
                 source.isStarted = False
         return DeferredList(stopping, consumeErrors=True)
-
-
-def _shape(upstream: Upstream) -> tuple[Any, ...]:
-    """What makes a difference between two snapshots."""
-    return upstream.key, upstream.weight, upstream.backup, upstream.maxConnections, dict(upstream.metadata)

@@ -117,7 +117,7 @@ class ProxyUnderTest:
             each for kind, made in self.plugins.items() if kind != "source" for each in made if IService.providedBy(each)
         ]
         if sources:
-            services.append(Membership(self._network, group.name, group.members, sources, changed))
+            services.append(Membership(self._network, group.name, group.members, sources, changed, settings))
         if self._made("health"):
             services.append(HealthChecks(self._network, group, self._made("health"), settings))
         return services
