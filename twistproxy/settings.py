@@ -117,7 +117,9 @@ class Settings:
     discoveryStartTimeout: float = _setting(
         "duration", 5.0, "Longest wait, before the proxy listens, for what the sources of each pool tell first."
     )
-    discoveryAllowEmpty: bool = _setting("yes-no", False, "Let a source tell that it has no members left; no: keep the last ones.")
+    discoveryAllowEmpty: bool = _setting(
+        "yes-no", False, "Believe a source that tells that it has no members left; no: keep the last ones."
+    )
     discoveryMaxShrink: int = _setting(
         "count", 50, "Percent of its members that a source may take away at once; more have to stay away for a while."
     )

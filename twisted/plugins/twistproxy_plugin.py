@@ -6,7 +6,7 @@ Every start of any Twisted command may import this module, so it names things an
 
 from twisted.application.service import ServiceMaker
 
-from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier
+from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier, IUpstreamSource
 from twistproxy.plugin import Plugin
 
 revproxy = ServiceMaker(
@@ -167,3 +167,19 @@ text = Plugin(
     example="text:Error\\: :status=500",
 )
 """The error handlers that come with twistproxy."""
+
+listed = Plugin(
+    "list",
+    "twistproxy.discovery.listed.Listed",
+    IUpstreamSource,
+    summary="upstreams written down as addresses, with one format for their URLs",
+    example="list:10.0.0.1\\:80:10.0.0.2\\:80:format=http\\://%s/base",
+)
+file = Plugin(
+    "file",
+    "twistproxy.discovery.files.File",
+    IUpstreamSource,
+    summary="upstreams from a file, which is read again when it changes",
+    example="file:upstreams.txt",
+)
+"""Where upstreams may be found."""

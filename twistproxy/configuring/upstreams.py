@@ -15,6 +15,7 @@ from twistproxy.location import parseLocation
 from twistproxy.suggest import didYouMean, nearest
 from twistproxy.upstreamtext import UPSTREAM_OPTIONS, splitUpstream
 
+
 def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
     """C{URL[,weight=N][,max-conns=N][,backup]}, a table of the same, or a plugin that finds upstreams."""
     if isinstance(value, Mapping):

@@ -25,7 +25,8 @@ MAX_WEIGHT: Final = 1000
 MAX_CONNECTIONS: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._~-]{1,32})?\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?\Z")
 _ALIVE: Final = frozenset({"", "alive", "up", "passing"})
-_KEYS: Final = ("url", "address", "host", "port", "weight", "max-conns", "backup", "priority", "metadata")
+_OPTIONS: Final = ("weight", "max-conns", "backup", "priority", "metadata")
+_KEYS: Final = ("url", "address", "host", "port", *_OPTIONS)
 """What a table that a person writes may have."""
 
 
@@ -87,7 +88,7 @@ class EntryReader:
         place = table.get("serviceEndpoint", table)
         if not isinstance(place, Mapping):
             raise ValueError(f"{shown(table)}: serviceEndpoint is a table")
-        words = {key: table[key] for key in ("weight", "max-conns", "backup", "priority", "metadata") if table.get(key) is not None}
+        words = {key: table[key] for key in _OPTIONS if table.get(key) is not None}
         words["url"] = table["url"] if table.get("url") is not None else _address(place)
         return words
 

@@ -153,7 +153,7 @@ class Membership(Service):
         if source.hold is None:
             wait = self._settings.discoveryShrinkHold
             self._warn(
-                "{plugin} of pool {pool} told only {count} of {before}; the others stay for {wait:.0f} s more, unless they are back",
+                "{plugin} of pool {pool} told only {count} of {before}; the others stay for {wait:.0f} s, to see if it lasts",
                 source, count=len(upstreams), before=len(source.told), wait=wait,
             )  # fmt: skip
             source.hold = self._reactor.callLater(wait, self._believe, source)

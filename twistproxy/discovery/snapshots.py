@@ -49,10 +49,10 @@ def judge(known: Sequence[Upstream], told: Sequence[Upstream], allowEmpty: bool,
     @param known: what the source told before, empty at first.
     @param maxShrink: percent of its members that may go at once.
     """
-    if areEqual(known, told):
-        return Verdict.EQUAL
     if not told and not allowEmpty:
         return Verdict.EMPTY
+    if areEqual(known, told):
+        return Verdict.EQUAL
     if (len(known) - len(told)) * 100 > len(known) * maxShrink:
         return Verdict.SHRUNK
     return Verdict.TAKE

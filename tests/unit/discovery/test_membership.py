@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.discovery.membership import Membership
 from twistproxy.messages import Upstream
+from twistproxy.settings import Settings
 
 
 class Source(Service):
@@ -43,9 +44,14 @@ class MembershipTests(SynchronousTestCase):
         self.clock = Clock()
         self.changes: list[list[str]] = []
 
-    def start(self, *sources: Source, written: Sequence[str] = ()) -> Membership:
+    def start(self, *sources: Source, written: Sequence[str] = (), **settings: Any) -> Membership:
         members = [Upstream(each) for each in written]
-        membership = Membership(self.clock, "web", members, sources, lambda told: self.changes.append([e.key for e in told]))
+        given = Settings(**({"discoveryInterval": 0.0} | settings))
+
+        def changed(told: Sequence[Upstream]) -> None:
+            self.changes.append([each.key for each in told])
+
+        membership = Membership(self.clock, "web", members, sources, changed, given)
         membership.startService()
         self.addCleanup(membership.stopService)
         return membership
@@ -61,8 +67,8 @@ class MembershipTests(SynchronousTestCase):
         source = Source()
         self.start(source, written=[C])
         source.tell(A)
-        source.tell()
-        self.assertEqual(self.changes, [[C, A], [C]])
+        source.tell(B)
+        self.assertEqual(self.changes, [[C, A], [C, B]])
 
     def test_severalSourcesAddUp(self) -> None:
         one, two = Source(), Source()
@@ -88,12 +94,101 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(self.changes, [[A]])
         self.assertEqual([each.key for each in membership.members], [A])
 
-    def test_nonsenseKeepsTheLastOne(self) -> None:
+    def test_anEmptySnapshotKeepsTheLastOneBesideWrittenMembersToo(self) -> None:
+        source = Source()
+        self.start(source, written=[C])
+        source.tell(A)
+        source.tell()
+        self.clock.advance(60)
+        self.assertEqual(self.changes, [[C, A]])
+
+    def test_whereAllowedAnEmptySnapshotIsBelievedWhenItLasts(self) -> None:
+        source = Source()
+        self.start(source, discoveryAllowEmpty=True)
+        source.tell(A)
+        source.tell()
+        self.clock.advance(9)
+        self.assertEqual(self.changes, [[A]])
+        self.clock.advance(1)
+        self.assertEqual(self.changes, [[A], []])
+
+    def test_nonsenseIsLeftOut(self) -> None:
         source = Source()
         self.start(source)
-        source.tell(A)
+        source.tell(A, 17)
         source.tell(17)
         self.assertEqual(self.changes, [[A]])
+
+    def test_aGreatLossIsBelievedWhenItLasts(self) -> None:
+        source = Source()
+        self.start(source)
+        source.tell(A, B, C)
+        source.tell(A)
+        self.clock.advance(6)
+        source.tell(B)  # still one: what counts is since when, and what was told last
+        self.clock.advance(3)
+        self.assertEqual(self.changes, [[A, B, C]])
+        self.clock.advance(1)
+        self.assertEqual(self.changes, [[A, B, C], [B]])
+
+    def test_aGreatLossThatDoesNotLastNeverWas(self) -> None:
+        source = Source()
+        self.start(source)
+        source.tell(A, B, C)
+        source.tell(A)
+        self.clock.advance(6)
+        source.tell(A, B, C)
+        self.clock.advance(60)
+        self.assertEqual(self.changes, [[A, B, C]])
+
+    def test_aSmallLossIsBelievedAtOnce(self) -> None:
+        source = Source()
+        self.start(source)
+        source.tell(A, B)
+        source.tell(A)
+        self.assertEqual(self.changes, [[A, B], [A]])
+
+    def test_theFirstChangeComesAtOnceAndOthersTogether(self) -> None:
+        source = Source()
+        self.start(source, discoveryInterval=0.5)
+        source.tell(A)
+        source.tell(A, B)
+        source.tell(A, B, C)
+        self.assertEqual(self.changes, [[A]])
+        self.clock.advance(0.5)
+        self.assertEqual(self.changes, [[A], [A, B, C]])
+        self.clock.advance(0.5)
+        source.tell(B, C)
+        self.assertEqual(self.changes, [[A], [A, B, C], [B, C]])
+
+    def test_whatChangesBackWithinTheIntervalIsNoChange(self) -> None:
+        source = Source()
+        self.start(source, discoveryInterval=0.5)
+        source.tell(A, B)
+        source.tell(A)
+        source.tell(A, B)
+        self.clock.advance(5)
+        self.assertEqual(self.changes, [[A, B]])
+
+    def test_readyWhenEachSourceToldSomething(self) -> None:
+        one, two = Source(), Source(failures=1)
+        membership = self.start(one, two)
+        ready = membership.whenReady()
+        one.tell(A)
+        self.assertFalse(membership.isReady)
+        self.assertNoResult(ready)
+        self.clock.advance(3)
+        two.tell()
+        self.successResultOf(ready)
+        self.successResultOf(membership.whenReady())
+        self.flushLoggedErrors(OSError)
+
+    def test_whoWaitsMayLeave(self) -> None:
+        source = Source()
+        ready = self.start(source).whenReady()
+        ready.cancel()
+        self.failureResultOf(ready)
+        source.tell(A)
 
     def test_aSourceThatFailsIsAskedAgain(self) -> None:
         source = Source(failures=3)
@@ -107,7 +202,10 @@ class MembershipTests(SynchronousTestCase):
 
     def test_stoppingEndsItAll(self) -> None:
         source, failing = Source(), Source(failures=1)
-        membership = self.start(source, failing)
+        membership = self.start(source, failing, discoveryInterval=1.0)
+        source.tell(A, B, C)
+        source.tell(A, B)
+        source.tell(A)
         self.successResultOf(membership.stopService())
         self.assertIsNone(source.observer)
         self.assertFalse(source.running)
