@@ -51,9 +51,11 @@ class BuiltInTests(SynchronousTestCase):
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
         os.makedirs(os.path.join(directory, "errors"))
-        for name in ("404.html", "5xx.html", "5xx.json"):
-            with open(os.path.join(directory, "errors", name), "w", encoding="utf-8") as file:
+        for name in ("errors/404.html", "errors/5xx.html", "errors/5xx.json"):
+            with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
                 file.write("{{status}} {{sentence}}")
+        with open(os.path.join(directory, "upstreams.txt"), "w", encoding="utf-8") as file:
+            file.write("http://10.0.0.1:80\n")
         return directory
 
     def test_theDropInNamesAll(self) -> None:
