@@ -90,7 +90,7 @@ class Asking:
             return
         if upstream is None:
             asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"the balancer of pool {group.name} picked none"))
-        elif not isinstance(upstream, Upstream) or upstream not in candidates.members:
+        elif not isinstance(upstream, Upstream) or not candidates.mayBePicked(upstream):
             wrong = TypeError(f"pick returned {upstream!r}, which is no candidate")
             asker.hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure(wrong))
         else:

@@ -16,7 +16,7 @@ from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.trust import Trust
-from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
 
 if TYPE_CHECKING:
@@ -160,6 +160,20 @@ class Engine:
         self.isDraining = False
         self.channels: set[ClientConnection] = set()
         self._quiet: list[Deferred[None]] = []
+        for group in self.groups.values():
+            group.keepTime(self.sweeper, self.seconds)
+
+    def administer(self, key: str, administrative: Administrative, reason: str = "") -> int:
+        """Have an upstream ready, drained or down in all pools that have it. What runs there goes on, tunnels included.
+
+        @param key: its L{Upstream.key}.
+        @param reason: for those who look at its state.
+        @return: the number of those pools.
+        """
+        having = [(group, each) for group in self.groups.values() for each in group.members if each.key == key]
+        for group, upstream in having:
+            group.administer(upstream, administrative, reason)
+        return len(having)
 
     def channelGone(self) -> None:
         """A client's connection is closed."""

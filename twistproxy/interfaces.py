@@ -51,7 +51,8 @@ class IBalancer(Interface):
         """Called for each attempt.
 
         @param candidates: healthy and not yet tried, in the order of the configuration; the same immutable object
-            until health, members or the tried set change, with a fast C{in}.
+            until health, members or the tried set change, with a fast C{in}. Its C{draining} are upstreams that may be
+            picked too, for requests of sessions that they have.
         @return: one of the candidates, or None when none will do: 503.
 
         An exception answers 503 and is logged.

@@ -18,10 +18,13 @@ class Upstream:
 
     @ivar url: as configured, without weight: C{http://127.0.0.1:9000/base}, C{unix:/run/app.sock}.
     @ivar weight: a positive share for balancers that have shares.
+    @ivar backup: whether it is asked only when no other is left.
+    @ivar maxConnections: most connections to it at once; 0: as many as the settings say.
     @ivar metadata: what its source tells about it.
-    @ivar inFlight: exchanges that run there now, tunnels included. Read-only for plugins, as the next two.
+    @ivar inFlight: exchanges that run there now, tunnels included. Read-only for plugins, as all below.
     @ivar latency: seconds to the first byte, a moving average; None before the first answer.
-    @ivar state: C{"up"}, or why it gets no requests.
+    @ivar state: C{"up"}, or why it gets no requests, or fewer: a word of L{twistproxy.upstream.standing.TABLE} and, after
+        a colon, the reason.
     """
 
     __slots__ = ("backup", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "url", "weight")
@@ -66,11 +69,24 @@ class Outcome(NamedTuple):
 
 @frozen
 class Health:
-    """What a health check found. C{latency} in seconds."""
+    """What a health check found.
+
+    @ivar detail: why, for people; it stands in L{Upstream.state}.
+    @ivar latency: of the check, in seconds.
+    @ivar share: of its weight that the upstream wants from now on, 1.0 for all; None: as before.
+    @ivar maxConnections: most connections that it wants from now on; None: as before.
+    @ivar advice: what the upstream asks for until it asks for something else: C{"ready"}, C{"drain"}, C{"maint"}; empty: as
+        before.
+    @ivar isInconclusive: nothing was learnt of whether it is well: C{ok} does not count.
+    """
 
     ok: bool
     detail: str = ""
     latency: float | None = None
+    share: float | None = None
+    maxConnections: int | None = None
+    advice: str = ""
+    isInconclusive: bool = False
 
 
 @frozen

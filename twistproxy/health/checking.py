@@ -1,124 +1,167 @@
-"""Runs the health checks of a pool, and takes upstreams that fail them out of it until they are well again.
+"""Runs the health checks of a pool. What their results mean for an upstream is said in L{twistproxy.upstream.standing}.
 
-All members are checked at once, each not before its last check is over. C{Settings.healthFall} failed checks in a row
-take an upstream out, C{Settings.healthRise} good ones bring it back, as HAProxy's C{fall} and C{rise}.
+All members are checked, those that sources found and those that are down or drained too; each check of each member runs
+on its own, not before its last run is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from twistproxy.health.schedule import Pace, firstDelay
 from twistproxy.hooks import asDeferred, isPending, nameOf
 from twistproxy.messages import Health, Upstream
 from twistproxy.settings import Settings
-from twistproxy.upstream.candidates import UP
 from twistproxy.upstream.group import UpstreamGroup
 
-_log: Final = Logger(namespace="twistproxy.health")
+_LONGEST_DETAIL: Final = 200
 
 
-class _Record:
-    """What is known of one upstream: results in a row, and the check under way."""
+class _Probe:
+    """One check of one upstream, again and again."""
 
-    def __init__(self) -> None:
-        self.good = 0
-        self.failed = 0
-        self.running: Deferred[Any] | None = None
+    def __init__(self, checks: HealthChecks, name: str, check: Any, pace: Pace, upstream: Upstream) -> None:
+        self._checks = checks
+        self._name = name
+        self._check = check
+        self._pace = pace
+        self._upstream = upstream
+        self._started = 0.0
+        self._running: Deferred[Any] | None = None
+        self._next: IDelayedCall | None = None
+
+    def begin(self, delay: float) -> None:
+        """Run for the first time."""
+        if delay > 0:
+            self._next = self._checks.reactor.callLater(delay, self._run)
+        else:
+            self._run()
+
+    def stop(self) -> None:
+        """Run no more; what runs is cancelled, and its result is nothing."""
+        pending, self._next = self._next, None
+        if pending is not None:
+            pending.cancel()
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+
+    def _run(self) -> None:
+        self._next = None
+        reactor = self._checks.reactor
+        self._started = reactor.seconds()
+        try:
+            result = self._check.check(self._upstream)
+        except Exception:
+            result = Failure()
+        if isPending(result):
+            self._running = running = asDeferred(result)
+            running.addTimeout(self._pace.timeout, reactor)
+            running.addBoth(self._ended, running)
+        else:
+            self._tell(result)
+
+    def _ended(self, result: Any, running: Deferred[Any]) -> None:
+        if self._running is running:
+            self._running = None
+            self._tell(result)
+        # else it was stopped
+
+    def _tell(self, result: Any) -> None:
+        reactor = self._checks.reactor
+        now = reactor.seconds()
+        health = healthOf(result, now - self._started)
+        self._next = reactor.callLater(self._pace.next(self._started, now, self._checks.random()), self._run)
+        self._checks.group.checked(self._upstream, self._name, health, self._pace.rise, self._pace.fall)
+
+
+def healthOf(result: Any, latency: float) -> Health:
+    """What a check returned, or its failure, as a L{Health}.
+
+    @param latency: of the check, in seconds, where it does not say so itself.
+    """
+    if isinstance(result, Health):
+        return result
+    if not isinstance(result, Failure):
+        detail = f"check returned a {type(result).__name__}, not a Health"
+    elif result.check(TimeoutError, CancelledError):
+        detail = "it took too long"
+    else:
+        detail = result.getErrorMessage() or type(result.value).__name__
+    return Health(False, " ".join(detail.split())[:_LONGEST_DETAIL], latency)
 
 
 class HealthChecks(Service):
-    """The checks of one pool, while the service runs."""
+    """The checks of one pool, while the service runs.
 
-    def __init__(self, reactor: Any, group: UpstreamGroup, checks: Sequence[Any], settings: Settings) -> None:
-        """@param checks: L{twistproxy.interfaces.IHealthCheck}s; an upstream is well when all of them say so."""
-        self._reactor = reactor
-        self._group = group
-        self._checks = tuple(checks)
-        self._settings = settings
-        self._records: dict[str, _Record] = {}
-        self._loop = LoopingCall(self._checkAll)
-        self._loop.clock = reactor
+    @ivar reactor: keeps the time.
+    @ivar group: the pool.
+    @ivar random: gives numbers from 0 to 1, for the jitter.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        group: UpstreamGroup,
+        checks: Sequence[Any],
+        settings: Settings,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        """
+        @param checks: L{twistproxy.interfaces.IHealthCheck}s; an upstream is as well as the worst of them says. One may have
+            an attribute C{schedule}, a L{twistproxy.health.schedule.Schedule}.
+        @param settings: for what a schedule leaves open.
+        """
+        self.reactor = reactor
+        self.group = group
+        self.random = random or Random().random
+        self._checks = [
+            (f"{nameOf(check)} #{i}" if _isTwice(check, checks) else nameOf(check), check,
+             Pace.of(getattr(check, "schedule", None), settings))
+            for i, check in enumerate(checks, 1)
+        ]  # fmt: skip
+        self._probes: dict[str, list[_Probe]] = {}
+        self._unobserve: Callable[[], None] | None = None
 
     def startService(self) -> None:
         """Check now, and from now on."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._loop.start(self._settings.healthInterval)
+        self._unobserve = self.group.observeMembers(self._membersChanged)
+        self._membersChanged()
 
     def stopService(self) -> None:
-        """Check no more."""
+        """Check no more. What is known stays."""
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._loop.running:
-            self._loop.stop()
-        records, self._records = self._records, {}
-        for record in records.values():
-            if record.running is not None:
-                record.running.cancel()
+        if self._unobserve is not None:
+            self._unobserve()
+            self._unobserve = None
+        probes, self._probes = self._probes, {}
+        for each in (probe for several in probes.values() for probe in several):
+            each.stop()
 
-    def _checkAll(self) -> None:
-        members = {each.key: each for each in self._group.members}
-        for key in [each for each in self._records if each not in members]:
-            del self._records[key]
-        for key, upstream in members.items():
-            record = self._records.setdefault(key, _Record())
-            if record.running is None:
-                self._check(upstream, record, 0)
+    def _membersChanged(self) -> None:
+        """Check those that came, and no longer those that left."""
+        members = {each.key: each for each in self.group.members}
+        for key in [each for each in self._probes if each not in members]:
+            for probe in self._probes.pop(key):
+                probe.stop()
+        came = [each for each in members.values() if each.key not in self._probes]
+        initial = {name: pace.initial for name, _, pace in self._checks}
+        for upstream in came:
+            self.group.checkedBy(upstream, initial)
+            self._probes[upstream.key] = [_Probe(self, name, check, pace, upstream) for name, check, pace in self._checks]
+        for at, upstream in enumerate(came):
+            for probe, (_, _, pace) in zip(self._probes.get(upstream.key, ()), self._checks, strict=False):
+                probe.begin(firstDelay(at, len(came), pace.interval))
 
-    def _check(self, upstream: Upstream, record: _Record, number: int) -> None:
-        """Run the check of that number, and the others after it."""
-        if number == len(self._checks):
-            self._passed(upstream, record)
-            return
-        check = self._checks[number]
-        try:
-            result = check.check(upstream)
-        except Exception:
-            self._failed(upstream, record, check, Failure().getErrorMessage())
-            return
-        if not isPending(result):
-            self._checked(upstream, record, number, result)
-            return
-        record.running = running = asDeferred(result)
-        running.addTimeout(self._settings.healthTimeout, self._reactor)
-        running.addBoth(self._finished, upstream, record, number)
 
-    def _finished(self, result: Any, upstream: Upstream, record: _Record, number: int) -> None:
-        record.running = None
-        if not isinstance(result, Failure):
-            self._checked(upstream, record, number, result)
-        elif result.check(TimeoutError):
-            self._failed(upstream, record, self._checks[number], "it took too long")
-        elif not (result.check(CancelledError) and not self.running):
-            self._failed(upstream, record, self._checks[number], result.getErrorMessage())
-
-    def _checked(self, upstream: Upstream, record: _Record, number: int, health: Any) -> None:
-        if not isinstance(health, Health):
-            detail = f"check returned a {type(health).__name__}, not a Health"
-            self._failed(upstream, record, self._checks[number], detail)
-        elif health.ok:
-            self._check(upstream, record, number + 1)
-        else:
-            self._failed(upstream, record, self._checks[number], health.detail)
-
-    def _passed(self, upstream: Upstream, record: _Record) -> None:
-        record.good += 1
-        record.failed = 0
-        if upstream.state != UP and record.good >= self._settings.healthRise:
-            self._group.mark(upstream, UP)
-            _log.info("{upstream} of pool {pool} is up", upstream=upstream.key, pool=self._group.name)
-
-    def _failed(self, upstream: Upstream, record: _Record, check: Any, detail: str) -> None:
-        record.failed += 1
-        record.good = 0
-        if upstream.state == UP and record.failed >= self._settings.healthFall:
-            self._group.mark(upstream, f"down: {detail}")
-            _log.warn(
-                "{upstream} of pool {pool} is down: {plugin}: {detail}",
-                upstream=upstream.key, pool=self._group.name, plugin=nameOf(check), detail=detail,
-            )  # fmt: skip
+def _isTwice(check: Any, checks: Sequence[Any]) -> bool:
+    """Whether another check has the same name."""
+    return sum(nameOf(each) == nameOf(check) for each in checks) > 1

@@ -119,7 +119,7 @@ class ProxyUnderTest:
         if sources:
             services.append(Membership(self._network, group.name, group.members, sources, changed, settings))
         if self._made("health"):
-            services.append(HealthChecks(self._network, group, self._made("health"), settings))
+            services.append(HealthChecks(self._network, group, self._made("health"), settings, lambda: 0.5))
         return services
 
     def stop(self) -> list[Deferred[Any]]:

@@ -1,18 +1,29 @@
-"""A pool of upstreams as the configuration names it: its members, who of them may be asked now, and its balancer."""
+"""A pool of upstreams as the configuration names it: its members, who of them may be asked now, and its balancer.
+
+What is known of each member is its L{Standing}, in the pool's table. Here every event gets its time, and what follows is
+shown: to balancers as candidates, to people as each upstream's state.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from twisted.logger import Logger
 
 from twistproxy.interfaces import IBalancer
-from twistproxy.messages import Outcome, Upstream
+from twistproxy.messages import Health, Outcome, Upstream
 from twistproxy.settings import Settings
-from twistproxy.upstream.candidates import NOBODY, UP, Candidates, Tiers
+from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.upstream.candidates import Candidates, Tiers
 from twistproxy.upstream.slowstart import SlowStart
+from twistproxy.upstream.standing import Active, Administrative, Standing, Traffic
+from twistproxy.upstream.table import Entry, UpstreamTable
 
-_log = Logger(namespace="twistproxy.error")
+__all__ = ["Administrative", "Candidates", "UpstreamGroup"]
+
+_log: Final = Logger(namespace="twistproxy.error")
+_changes: Final = Logger(namespace="twistproxy.health")
 
 
 class UpstreamGroup:
@@ -20,10 +31,14 @@ class UpstreamGroup:
 
     @ivar name: as configured; C{"default"} for the command line's.
     @ivar report: tells the balancer how an attempt ended; None when it says by C{ignoresOutcomes} that it would not listen.
-    @ivar candidates: who may be asked for a request that asked nobody yet.
+    @ivar members: all of them, in the order of the configuration, then of the sources.
+    @ivar table: what is known of them; the next group of the same name takes it over at a reload.
     @ivar warming: upstreams that came back a short time ago, with the time; empty most of the time. While there are any,
         ask L{without} for each request.
+    @ivar deadline: see L{twistproxy.sweep.Watched}: when the next ejection ends.
     """
+
+    deadline = NEVER
 
     def __init__(
         self,
@@ -33,21 +48,29 @@ class UpstreamGroup:
         *,
         panicThreshold: float = 0.0,
         slowStart: SlowStart | None = None,
+        table: UpstreamTable | None = None,
+        seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """
         @param panicThreshold: a percentage of members; when fewer than that are up, all are asked. 0: never.
         @param slowStart: gives upstreams that came back their share little by little; None: at once.
+        @param table: what another group of this name knew.
+        @param seconds: the clock, until L{keepTime} gives another.
         """
         self.name = name
         self.balancer = balancer
         self.members: tuple[Upstream, ...] = ()
-        self.candidates: Candidates = NOBODY
-        self.warming: Mapping[Upstream, float] = {} if slowStart is None else slowStart.since
+        self.table = table or UpstreamTable()
         self.report = None if getattr(balancer, "ignoresOutcomes", False) else self._report
+        self._slowStart = slowStart or SlowStart(0.0, seconds)
+        self.warming: Mapping[Upstream, float] = self._slowStart.since
         self._panicThreshold = panicThreshold
-        self._slowStart = slowStart
+        self._entries: list[Entry] = []
         self._tiers = Tiers(())
-        self._hadMembers = False
+        self._isStale = False
+        self._seconds = seconds
+        self._sweeper: Sweeper | None = None
+        self._observers: list[Callable[[], object]] = []
         if upstreams:
             self.setMembers(upstreams)
 
@@ -64,54 +87,81 @@ class UpstreamGroup:
 
         @param seconds: the clock.
         """
-        slowStart = SlowStart(settings.slowStart, seconds) if settings.slowStart else None
-        return cls(name, balancer, upstreams, panicThreshold=settings.panicThreshold, slowStart=slowStart)
+        slowStart = SlowStart(settings.slowStart, seconds)
+        return cls(name, balancer, upstreams, panicThreshold=settings.panicThreshold, slowStart=slowStart, seconds=seconds)
 
     def __repr__(self) -> str:
         return f"<UpstreamGroup {self.name} {[each.key for each in self.members]}>"
 
+    def keepTime(self, sweeper: Sweeper, seconds: Callable[[], float]) -> None:
+        """Live in the time of a proxy from now on. Without it ejections do not end by themselves."""
+        if self._sweeper is not None:
+            self._sweeper.forget(self)
+        self._sweeper = sweeper
+        self._seconds = seconds
+        self._await()
+
+    # Members.
+
     def setMembers(self, upstreams: Sequence[Upstream]) -> None:
-        """The members from now on. Those that stay keep what is known about them."""
-        known = {each.key: each for each in self.members}
-        members: list[Upstream] = []
-        for each in upstreams:
-            kept = known.get(each.key, each)
-            if kept is not each:
-                kept.weight, kept.metadata, kept.backup = each.weight, each.metadata, each.backup
-            members.append(kept)
-        left = set(self.members).difference(members)
-        self.members = tuple(members)
-        if self._slowStart is not None:
-            for each in left:
-                self._slowStart.end(each)
-            if self._hadMembers:  # those of the start share all the load there is, from the start
-                for each in members:
-                    if each.key not in known and each.state == UP:
-                        self._slowStart.begin(each)
-        self._hadMembers = self._hadMembers or bool(members)
-        self._choose()
+        """The members from now on. Those that stay, and those that come back, keep what is known about them."""
+        now = self._seconds()
+        before = {each.upstream: each for each in self._entries}
+        self._entries = self.table.take(upstreams, now)
+        self.members = tuple(each.upstream for each in self._entries)
+        for entry in self._entries:
+            if before.pop(entry.upstream, None) is None:
+                self._thin(entry)
+            entry.show()
+        for upstream, entry in before.items():
+            self._slowStart.end(upstream)
+            entry.show()
+        self._isStale = True
+        self._await()
         try:
             self.balancer.upstreamsChanged(self.members)
         except Exception:
             _log.failure("The balancer of pool {pool} failed in upstreamsChanged", pool=self.name)
+        for observer in list(self._observers):
+            observer()
 
-    def mark(self, upstream: Upstream, state: str) -> None:
-        """Say how a member is: C{"up"}, or why it gets no requests."""
-        wasUp, upstream.state = upstream.state == UP, state
-        isUp = state == UP
-        if self._slowStart is not None and wasUp != isUp:
-            if isUp:
-                self._slowStart.begin(upstream)
-            else:
-                self._slowStart.end(upstream)
-        if wasUp != isUp or not isUp:  # out by a check or by hand: panic makes a difference
+    def observeMembers(self, observer: Callable[[], object]) -> Callable[[], None]:
+        """Call C{observer} whenever the members have changed.
+
+        @return: a callable that ends it.
+        """
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def standing(self, upstream: Upstream) -> Standing | None:
+        """What is known of an upstream; None of one that is not in this pool."""
+        entry = self.table.get(upstream.key)
+        return None if entry is None else entry.standing
+
+    # Who may be asked.
+
+    @property
+    def candidates(self) -> Candidates:
+        """Who may be asked for a request that asked nobody yet; the same object until that changes."""
+        if self._isStale:
             self._choose()
+        return self._tiers.first
+
+    def without(self, tried: Sequence[Upstream]) -> Candidates:
+        """Who may still be asked: those not tried, of the first tier that has any.
+
+        @param tried: empty for a request that asked nobody yet: then upstreams that warm up are left out now and then.
+        """
+        if self._isStale:
+            self._choose()
+        return self._tiers.without(tried) if tried else self._slowStart.thin(self._tiers.first)
 
     def _choose(self) -> None:
-        """Who may be asked now."""
+        """Who may be asked now: at the first request after a change, for many may change together."""
+        self._isStale = False
         wasPanic = self._tiers.isPanic
-        self._tiers = Tiers(self.members, self._panicThreshold)
-        self.candidates = self._tiers.first
+        tried = {each.upstream for each in self._entries if each.standing.isTried}
+        self._tiers = Tiers(self.members, self._panicThreshold, tried)
         if self._tiers.isPanic != wasPanic:
             if self._tiers.isPanic:
                 _log.warn(
@@ -121,14 +171,94 @@ class UpstreamGroup:
             else:
                 _log.info("Enough of pool {pool} are up again", pool=self.name)
 
-    def without(self, tried: Sequence[Upstream]) -> Candidates:
-        """Who may still be asked: those not tried, of the first tier that has any.
+    # What a person wants.
 
-        @param tried: empty for a request that asked nobody yet: then upstreams that warm up are left out now and then.
+    def administer(self, upstream: Upstream, administrative: Administrative, reason: str = "") -> None:
+        """Have an upstream ready, drained or down. What runs there goes on, tunnels included.
+
+        @param reason: for those who look at its state.
+        @raise KeyError: when it is none of this pool.
         """
-        if tried:
-            return self._tiers.without(tried)
-        return self.candidates if self._slowStart is None else self._slowStart.thin(self.candidates)
+        entry = self.table.get(upstream.key)
+        if entry is None:
+            raise KeyError(upstream.key)
+        self._changed(entry, entry.standing.administer(administrative, self._seconds(), reason))
+
+    # What checks find.
+
+    def checkedBy(self, upstream: Upstream, initial: Mapping[str, Active]) -> None:
+        """These checks look at an upstream from now on, and no others.
+
+        @param initial: what holds until the first result, by the check's name.
+        """
+        entry = self.table.get(upstream.key)
+        if entry is not None and entry.standing.checks.keys() != initial.keys():
+            self._changed(entry, entry.standing.checkedBy(initial, self._seconds()))
+
+    def checked(self, upstream: Upstream, name: str, health: Health, rise: int = 1, fall: int = 1) -> None:
+        """A check of an upstream has ended.
+
+        @param name: of the check, as L{checkedBy} got it.
+        @param rise: good ones in a row that bring it back; C{fall} failed ones that take it out.
+        """
+        entry = self.table.get(upstream.key)
+        if entry is not None:
+            self._changed(entry, entry.standing.checked(name, health, self._seconds(), rise, fall))
+            if health.share is not None:
+                self._slowStart.advise(entry.upstream, entry.standing.advisedShare)
+
+    # What time does.
+
+    def deadlinePassed(self) -> None:
+        """An ejection is over."""
+        now = self._seconds()
+        for entry in self._entries:
+            if entry.standing.ejectedUntil is not None:
+                self._changed(entry, entry.standing.timePassed(now))
+        self._await()
+
+    def _await(self) -> None:
+        """Be woken when the next ejection ends."""
+        ends = (each.standing.ejectedUntil for each in self._entries)
+        self._wakeAt(min((each for each in ends if each is not None), default=NEVER))
+
+    def _wakeAt(self, deadline: float) -> None:
+        self.deadline = deadline
+        if self._sweeper is None:
+            return
+        if deadline == NEVER:
+            self._sweeper.forget(self)
+        else:
+            self._sweeper.watch(self)
+
+    # What follows.
+
+    def _changed(self, entry: Entry, hasChanged: bool) -> None:
+        """Something happened to an upstream.
+
+        @param hasChanged: whether it gets other requests now than before.
+        """
+        before, standing = entry.upstream.state, entry.standing
+        entry.show()
+        if not hasChanged:
+            return
+        self._isStale = True
+        if standing.isPresent:
+            self._thin(entry)
+        if standing.ejectedUntil is not None:
+            self._wakeAt(min(self.deadline, standing.ejectedUntil))
+        report = _changes.info if standing.verdict.traffic is Traffic.ALL else _changes.warn
+        report(
+            "{upstream} of pool {pool} is {state}; it was {before}",
+            upstream=entry.upstream.key, pool=self.name, state=entry.upstream.state, before=before,
+        )  # fmt: skip
+
+    def _thin(self, entry: Entry) -> None:
+        """Have a slow start begin or end."""
+        self._slowStart.end(entry.upstream)
+        if entry.standing.startsSlowly:
+            self._slowStart.begin(entry.upstream)
+        self._slowStart.advise(entry.upstream, entry.standing.advisedShare)
 
     def _report(self, upstream: Upstream, outcome: Outcome) -> None:
         """Tell the balancer how an attempt ended."""

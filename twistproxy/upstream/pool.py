@@ -124,12 +124,16 @@ class ConnectionPool:
         self._idle: list[UpstreamConnection] = []
         self._queue: deque[Ticket] = deque()
         self._all: set[UpstreamConnection] = set()
-        self._limit = upstream.maxConnections or settings.maxConnectionsPerUpstream
         self.total = 0
         self.isClosed = False
 
     def __repr__(self) -> str:
         return f"<ConnectionPool {self._upstream.key} idle={len(self._idle)} total={self.total} queued={len(self._queue)}>"
+
+    @property
+    def _limit(self) -> int:
+        """Most connections, as the upstream has it now; 0 for any number."""
+        return self._upstream.maxConnections or self._settings.maxConnectionsPerUpstream
 
     @property
     def idle(self) -> int:

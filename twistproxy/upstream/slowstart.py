@@ -1,4 +1,5 @@
-"""Slow start: an upstream that came back gets its share little by little, whatever the balancer.
+"""Slow start: an upstream that came back gets its share little by little, whatever the balancer. So does one whose agent
+asks for less than its weight.
 
 It is a candidate for some of the requests only: at first for a tenth of them, in the end for all. So a balancer that
 looks for the least busy does not pour everything on who has just come up, and none has to know about it. The share grows
@@ -18,21 +19,23 @@ LEAST: Final = 0.1
 """The share at the beginning."""
 
 _MOST_KEPT: Final = 64
+_LONG_AGO: Final = float("-inf")
 
 
 class SlowStart:
-    """Who is warming up in one pool.
+    """Who is warming up in one pool, or wants less than its share.
 
-    @ivar since: those that are, with the time at which they came back; empty most of the time.
+    @ivar since: those that are, with the time at which they came back, and those that want less; empty most of the time.
     """
 
     def __init__(self, window: float, seconds: Callable[[], float], random: Callable[[], float] | None = None) -> None:
         """
-        @param window: seconds until an upstream has its whole share.
+        @param window: seconds until an upstream has its whole share; 0: none.
         @param seconds: the clock.
         @param random: gives numbers from 0 to 1.
         """
         self.since: dict[Upstream, float] = {}
+        self._advised: dict[Upstream, float] = {}
         self._window = window
         self._seconds = seconds
         self._random = random or Random().random
@@ -41,18 +44,31 @@ class SlowStart:
 
     def begin(self, upstream: Upstream) -> None:
         """It came back."""
-        self.since[upstream] = self._seconds()
+        if self._window:
+            self.since[upstream] = self._seconds()
 
     def end(self, upstream: Upstream) -> None:
         """It is gone again."""
         self.since.pop(upstream, None)
+        self._advised.pop(upstream, None)
+
+    def advise(self, upstream: Upstream, share: float) -> None:
+        """It wants so much of its share, whether it warms up or not; 1 or more is all of it."""
+        if share < 1.0:
+            self._advised[upstream] = share
+            self.since.setdefault(upstream, _LONG_AGO)
+        else:
+            self._advised.pop(upstream, None)
 
     def share(self, upstream: Upstream) -> float:
-        """How much of its share it gets now: from a tenth to 1."""
+        """How much of its share it gets now: from a tenth to 1, or what it wants."""
         since = self.since.get(upstream)
         if since is None:
             return 1.0
-        return min(1.0, max(LEAST, (self._seconds() - since) / self._window))
+        wanted = self._advised.get(upstream, 1.0)
+        if since == _LONG_AGO:
+            return wanted
+        return min(1.0, max(LEAST, (self._seconds() - since) / self._window)) * wanted
 
     def thin(self, candidates: Candidates) -> Candidates:
         """Those of C{candidates} that may be asked for this request; never nobody."""
@@ -70,5 +86,5 @@ class SlowStart:
         key = tuple(left)
         thinned = self._kept.get(key)
         if thinned is None:
-            thinned = self._kept[key] = Candidates(each for each in candidates if each not in left)
+            thinned = self._kept[key] = Candidates((each for each in candidates if each not in left), candidates.draining)
         return thinned

@@ -7,20 +7,24 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from twistproxy.balancers.roundrobin import RoundRobin
-from twistproxy.health.checking import HealthChecks
+from twistproxy.health.checking import HealthChecks, healthOf
+from twistproxy.health.schedule import Pace, Schedule, firstDelay
 from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
 from twistproxy.settings import Settings
-from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.group import Administrative, UpstreamGroup
 
 
 @implementer(IHealthCheck)
 class Check:
     """Says of each upstream what the test wants it to."""
+
+    schedule: Schedule | None = None
 
     def __init__(self) -> None:
         self.says: dict[str, Callable[[], Any]] = {}
@@ -43,7 +47,7 @@ class HealthCheckTests(SynchronousTestCase):
         self.check = Check()
 
     def start(self, *checks: Any) -> HealthChecks:
-        service = HealthChecks(self.clock, self.group, checks or (self.check,), Settings())
+        service = HealthChecks(self.clock, self.group, checks or (self.check,), Settings(), lambda: 0.5)
         service.startService()
         self.addCleanup(self.clock.getDelayedCalls)
         self.addCleanup(service.stopService)
@@ -128,6 +132,75 @@ class HealthCheckTests(SynchronousTestCase):
         self.assertEqual(tuple(self.group.candidates), (self.one,))
         self.rounds(2)
         self.assertEqual(tuple(self.group.candidates), (backup,))
+
+    def test_oneThatIsFoundLaterIsCheckedAtOnce(self) -> None:
+        self.start()
+        self.clock.advance(2)
+        self.group.setMembers([self.two, Upstream("http://10.0.0.3")])
+        self.assertEqual(self.check.asked[2:], ["http://10.0.0.3"])
+        self.rounds(1)
+        self.assertEqual(self.check.asked[3:], [self.two.key, "http://10.0.0.3"])
+
+    def test_whatIsDownOrDrainedIsCheckedToo(self) -> None:
+        self.start()
+        self.group.administer(self.one, Administrative.DOWN)
+        self.rounds(1)
+        self.assertEqual(self.check.asked[2:], [self.one.key, self.two.key])
+
+    def test_aSlowCheckOfOneHoldsUpNoOther(self) -> None:
+        self.check.says[self.one.key] = Deferred
+        self.start()
+        self.clock.pump([1.0] * 16)
+        self.assertEqual(self.check.asked.count(self.two.key), 4)
+        self.assertEqual(self.check.asked.count(self.one.key), 4)
+
+    def test_aCheckThatOutlastsItsIntervalIsNotRunTwice(self) -> None:
+        running: list[Deferred[Health]] = []
+
+        def begin() -> Deferred[Health]:
+            running.append(Deferred())
+            return running[-1]
+
+        self.check.says[self.one.key] = begin
+        self.check.schedule = Schedule(interval=1.0, timeout=10.0)
+        self.start()
+        self.clock.pump([1.0] * 4)
+        self.assertEqual(len(running), 1)
+        running[0].callback(Health(True))
+        self.clock.advance(0)
+        self.assertEqual(len(running), 2)
+
+    def test_aScheduleOfItsOwn(self) -> None:
+        self.check.schedule = Schedule(interval=2.0, fall=1, rise=1, initial="down")
+        self.check.says[self.one.key] = refuses
+        self.start()
+        self.assertEqual((self.one.state, self.two.state), ("down: refused", "up"))
+        del self.check.says[self.one.key]
+        self.clock.advance(2)
+        self.assertEqual(self.one.state, "up")
+
+    def test_waitingForTheFirstCheck(self) -> None:
+        waiting: Deferred[Health] = Deferred()
+        self.check.says[self.one.key] = lambda: waiting
+        self.check.schedule = Schedule(initial="down")
+        self.start()
+        self.assertEqual(self.one.state, "down: not checked yet")
+        waiting.callback(Health(True))
+        self.assertEqual(self.one.state, "up")
+
+    def test_jitterStaysWithinATenth(self) -> None:
+        pace = Pace.of(Schedule(interval=10.0), Settings())
+        self.assertEqual([pace.next(100.0, 101.0, random) for random in (0.0, 0.5, 1.0)], [8.0, 9.0, 10.0])
+        self.assertEqual(pace.next(100.0, 130.0, 0.5), 0.0)
+
+    def test_manyAreNotAllCheckedInTheSameInstant(self) -> None:
+        delays = [firstDelay(at, 10_000, 5.0) for at in range(10_000)]
+        self.assertEqual(delays, sorted(delays))
+        self.assertLess(delays[-1], 5.0)
+        self.assertEqual(delays.count(0.0), 16)
+
+    def test_aFailureThatSaysNothingIsNamed(self) -> None:
+        self.assertEqual(healthOf(Failure(KeyError()), 0.5), Health(False, "KeyError", 0.5))
 
     def test_stoppingCancelsWhatRuns(self) -> None:
         cancelled: list[object] = []

@@ -85,3 +85,27 @@ class PanicTests(SynchronousTestCase):
     def test_tiersHoldInPanic(self) -> None:
         members = [member("a", state="down: x"), member("b", backup=True, state="down: x"), member("c", state="down: x")]
         self.assertEqual(names(Tiers(members, 50).first), "ac")
+
+
+class StateTests(SynchronousTestCase):
+    """What the words of the states mean here."""
+
+    def test_anEjectedOneIsAskedWhenNobodyElseIsLeft(self) -> None:
+        a, b, c = members = [member("a", state="ejected: 5 failures"), member("b"), member("c", backup=True)]
+        tiers = Tiers(members)
+        self.assertEqual([names(tiers.without(tried)) for tried in ((b,), (b, c), (b, c, a))], ["c", "a", ""])
+        self.assertEqual(names(Tiers([a]).first), "a")
+
+    def test_oneOnTrialGetsOneRequest(self) -> None:
+        a, _ = members = [member("a", state="trial: refused"), member("b")]
+        self.assertEqual((names(Tiers(members).first), names(Tiers(members, tried=[a]).first)), ("ab", "b"))
+
+    def test_aDrainingOneIsNoCandidate(self) -> None:
+        a, b = members = [member("a", state="draining: by the operator"), member("b")]
+        tiers = Tiers(members)
+        self.assertEqual((names(tiers.first), tiers.first.draining), ("b", {a}))
+        self.assertTrue(tiers.first.mayBePicked(a))
+        self.assertEqual((tiers.without([b]), Tiers([a]).first.draining), ((), {a}))
+
+    def test_allOthersAreNone(self) -> None:
+        self.assertEqual(names(Tiers([member("a", state="maintenance: x"), member("b", state="gone"), member("c")]).first), "c")

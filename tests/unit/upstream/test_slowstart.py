@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.messages import Upstream
 from twistproxy.upstream.candidates import Candidates
-from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.slowstart import SlowStart
 
 
@@ -76,9 +76,9 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual(set(self.asked().values()), {1000})
 
     def test_whoCameBack(self) -> None:
-        self.group.mark(self.members[0], "down: refused")
+        self.group.administer(self.members[0], Administrative.DOWN)
         self.assertEqual(dict(self.group.warming), {})
-        self.group.mark(self.members[0], "up")
+        self.group.administer(self.members[0], Administrative.READY)
         self.assertEqual(list(self.group.warming), [self.members[0]])
         counts = self.asked()
         self.assertTrue(60 < counts.pop("a") < 150)
@@ -89,8 +89,8 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual([each.location.host for each in self.group.warming], ["e"])
 
     def test_whoLeft(self) -> None:
-        self.group.mark(self.members[0], "down: refused")
-        self.group.mark(self.members[0], "up")
+        self.group.administer(self.members[0], Administrative.DOWN)
+        self.group.administer(self.members[0], Administrative.READY)
         self.group.setMembers(self.members[1:])
         self.assertEqual(dict(self.group.warming), {})
 
