@@ -1,6 +1,6 @@
 """What one exchange costs inside twistproxy, without sockets: a request in, the same out, its answer in and out.
 
-    .venv/bin/python benchmarks/request.py [small|browser] [--profile] [--allocations]
+    .venv/bin/python benchmarks/request.py [small|browser] [--unlike] [--profile] [--allocations]
 
 The transports are fakes that drop what is written, so this is parsing, forwarding, pool, deadlines and framing, as they
 are with default settings, and nothing of the reactor or the kernel. Prints microseconds of an exchange, the least of many
@@ -30,6 +30,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from twistproxy import ReverseProxy
+from twistproxy.settings import Settings
 
 SHOWN: Final = 25
 """Lines of a profile."""
@@ -227,11 +228,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("case", nargs="?", choices=CASES, help="default: both")
     parser.add_argument("--profile", action="store_true", help="print cProfile's figures too, by each function's own time")
     parser.add_argument("--allocations", action="store_true", help="print what an exchange allocates too")
+    parser.add_argument("--unlike", action="store_true", help="no head is known from before, as if each was another")
     parser.add_argument("--repeats", type=int, default=40, metavar="N", help="default: 40")
     parser.add_argument("--exchanges", type=int, default=2000, metavar="N", help="in each repeat; default: 2000")
     chosen = parser.parse_args(arguments)
     for name in [chosen.case] if chosen.case else CASES:
-        proxied = Proxied(CASES[name])
+        proxied = Proxied(CASES[name], settings=Settings(rememberedHeads=0 if chosen.unlike else Settings().rememberedHeads))
         print(f"{name}: {leastMicroseconds(proxied, chosen.repeats, chosen.exchanges):.2f} us", flush=True)
         if chosen.allocations:
             allocations(proxied, chosen.exchanges)

@@ -56,13 +56,21 @@ class Answer:
     _stream: Body | None = None
 
     def __init__(
-        self, owner: AnswerOwner, client: ClientStream, response: Response, length: int = 0, announced: bytes = b""
+        self,
+        owner: AnswerOwner,
+        client: ClientStream,
+        response: Response,
+        length: int = 0,
+        announced: bytes = b"",
+        encoded: bytes | None = None,
     ) -> None:
         """
         @param response: as plugins see it; an upstream's gets its body from here.
         @param length: of the upstream's body; 0 for an answer of a plugin's.
         @param announced: what Trailer says.
+        @param encoded: the lines of C{response} as they are sent, as long as nobody changes any.
         """
+        self._encoded = encoded
         self._owner = owner
         self._client = client
         self._code = response.code
@@ -110,7 +118,7 @@ class Answer:
         isUpstreams = response.holder is self and response.replacedBody is None
         if isUpstreams and self._stream is None and response.isUnseen and response.code == self._code and toHead == askedByHead:
             response.holder = _GONE
-            self._client.sendHead(self._code, response.phrase, response.items, self._length, self._announced)
+            self._client.sendHead(self._code, response.phrase, response.items, self._length, self._announced, self._encoded)
             return True
         length = 0 if askedByHead and not toHead else self._length
         body = deliver(response, self._client, toHead, length, self._announced)

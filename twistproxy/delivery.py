@@ -6,6 +6,7 @@ believed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from twistproxy.body import EMPTY, Body, BodySink
@@ -27,12 +28,21 @@ class ClientStream(Protocol):
     def sendInformation(self, code: int, phrase: bytes, items: list[Item]) -> None:
         """Send a 1xx at once, if the client can take one."""
 
-    def sendHead(self, code: int, phrase: bytes, items: list[Item], length: int, announced: bytes = b"") -> None:
+    def sendHead(
+        self,
+        code: int,
+        phrase: bytes,
+        items: Sequence[Item],
+        length: int,
+        announced: bytes = b"",
+        encoded: bytes | None = None,
+    ) -> None:
         """The head of the answer.
 
         @param items: end-to-end lines, with a Content-Length if C{length} is not negative and there is to be one.
         @param length: of the body; negative when it is not known.
         @param announced: what Trailer says.
+        @param encoded: C{items} as they are sent, where that is known.
         """
 
     def sendData(self, data: bytes) -> None:

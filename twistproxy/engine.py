@@ -18,6 +18,7 @@ from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.trust import Trust
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
+from twistproxy.wire.http1 import RequestMemory, ResponseMemory
 
 if TYPE_CHECKING:
     from twistproxy.delivery import ClientStream
@@ -75,6 +76,7 @@ class ConnectionPools:
         self._sweeper = sweeper
         self._pools: dict[str, ConnectionPool] = {}
         self._idleLimit = IdleLimit(settings.maxIdleConnections)
+        self._heads = ResponseMemory(settings.rememberedHeads)
 
     def __iter__(self) -> Any:
         return iter(self._pools.values())
@@ -85,7 +87,7 @@ class ConnectionPools:
         if pool is None:
             if len(self._pools) >= _MAX_POOLS:
                 self._dropEmpty()
-            pool = ConnectionPool(self._reactor, upstream, self._settings, self._sweeper, self._idleLimit)
+            pool = ConnectionPool(self._reactor, upstream, self._settings, self._sweeper, self._idleLimit, self._heads)
             self._pools[upstream.key] = pool
         return pool
 
@@ -133,6 +135,7 @@ class Engine:
     @ivar inFlight: exchanges under way.
     @ivar isDraining: whether client connections close after their exchange.
     @ivar seconds: the reactor's clock.
+    @ivar requestHeads: what clients said about themselves before.
     """
 
     def __init__(
@@ -152,6 +155,7 @@ class Engine:
         self.accessLogs = tuple(accessLogs)
         self.sweeper = Sweeper(reactor)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
+        self.requestHeads = RequestMemory(settings.rememberedHeads)
         self.via = settings.via.encode("ascii")
         self.trust = Trust.of(settings)
         self.seconds: Callable[[], float] = reactor.seconds

@@ -8,6 +8,7 @@ exchange ends in L{Exchange._finish}, once.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
@@ -21,7 +22,7 @@ from twistproxy.body import Body
 from twistproxy.chains import direct, handling, modify
 from twistproxy.delivery import ClientStream
 from twistproxy.errors import ErrorKind, Fault, ProxyError
-from twistproxy.forwarding import Identity, outboundItems, responseItems
+from twistproxy.forwarding import Identity, outboundBlock, outboundItems, relayedResponse, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
 from twistproxy.messages import InboundRequest, Item, OutboundRequest, Response, Upstream
 from twistproxy.onion import Onion
@@ -29,12 +30,18 @@ from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
 from twistproxy.wire.guard import CHUNKED, single
-from twistproxy.wire.http1 import RequestHead, ResponseHead
+from twistproxy.wire.heads import HeaderLines
+from twistproxy.wire.http1 import RequestHead, ResponseHead, encodeLines
 
 if TYPE_CHECKING:
     from twistproxy.engine import Engine, Route
 
 _log: Final = Logger(namespace="twistproxy.error")
+
+
+def _plainItems(lines: HeaderLines, identity: Identity) -> list[Item]:
+    """What L{outboundBlock} has encoded."""
+    return outboundItems(lines.items, lines.connection, identity)[0]
 
 
 class Exchange:
@@ -76,12 +83,18 @@ class Exchange:
         self._client = client
         self._head = head
         self.settings = settings = engine.settings
-        items, address = outboundItems(head.items, head.connection, identity, engine.via, settings.forwarded)
-        self.inbound = inbound = InboundRequest(
-            head.method, head.target, head.items, address, identity.peer, identity.scheme, head.minor
-        )
-        self.outbound = inbound.outbound = OutboundRequest(head.method, head.target, items, body, address, identity.scheme)
+        method, target, lines, scheme, address = head.method, head.target, head.lines, identity.scheme, identity.client
+        block = None if engine.via or settings.forwarded else outboundBlock(lines, identity)
+        if block is not None:
+            makeItems = partial(_plainItems, lines, identity)
+            outbound = OutboundRequest.fromBlock(method, target, block, makeItems, body, address, scheme)
+        else:
+            items, address = outboundItems(lines.items, lines.connection, identity, engine.via, settings.forwarded)
+            outbound = OutboundRequest(method, target, items, body, address, scheme)
+        self.outbound = outbound
+        self.inbound = inbound = InboundRequest(method, target, lines.items, address, identity.peer, scheme, head.minor)
         inbound.body = body
+        inbound.outbound = outbound
         self.started = engine.seconds()
         engine.inFlight += 1
 
@@ -182,21 +195,22 @@ class Exchange:
         if head.code == 101:
             self._upgradeAnswered(head)
             return
-        items = responseItems(head.items, head.connection)
+        items, encoded = relayedResponse(head.lines)
         announced = b", ".join(single(head.items, b"trailer")) if head.length == CHUNKED else b""
         if not route.touchesResponses and self.outbound.method == self.inbound.method:
             if self._engine.via:
-                items.append((b"via", b"Via", b"1.1 " + self._engine.via))
+                via = (b"via", b"Via", b"1.1 " + self._engine.via)
+                items, encoded = [*items, via], encoded + encodeLines([via])
             self._committed = True
             self.code = head.code
-            self._client.sendHead(head.code, head.phrase, items, head.length, announced)
+            self._client.sendHead(head.code, head.phrase, items, head.length, announced, encoded)
             return
         response = Response.received(head.code, head.phrase, items, self.upstream)
         if self._asking is not None and self._asking.isRefused(response):
             return
         # The rest of the segment follows at once: what there is of the body goes out with the head.
         self._isTelling = True
-        self._answer = Answer(self, self._client, response, head.length, announced)
+        self._answer = Answer(self, self._client, response, head.length, announced, encoded)
         self._modify(response)
         self._isTelling = False
 

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from twistproxy.messages import Address, Item
 from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
 from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
+from twistproxy.wire.heads import HeaderLines, encodeLines
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -72,6 +73,7 @@ class Identity:
     @ivar trusted: whether the peer is a trusted proxy, whose own headers are kept.
     @ivar items: the forwarding headers of a request of an untrusted peer, but for X-Forwarded-Host.
     @ivar trust: which proxies are believed.
+    @ivar block: C{items} as they are sent.
     """
 
     client: Address
@@ -80,6 +82,11 @@ class Identity:
     scheme: str
     items: tuple[Item, ...]
     trust: Trust = NOBODY
+    block: bytes = field(init=False)
+
+    @block.default
+    def _block(self) -> bytes:
+        return encodeLines(self.items)
 
 
 def identify(peer: Address, scheme: str, trust: Trust = NOBODY) -> Identity:
@@ -103,8 +110,43 @@ def identify(peer: Address, scheme: str, trust: Trust = NOBODY) -> Identity:
     return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust)
 
 
+def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:
+    """What L{outboundItems} makes of the lines of an untrusted peer's request with a Host, as it is sent; else None.
+
+    Nothing but the addresses differs from one client to another that say the same, so most of it is made once.
+    """
+    if identity.trusted:
+        return None
+    if lines.relayed is None:
+        kept = _endToEnd(lines.items, lines.connection, _DROPPED)
+        hosts = single(kept, b"host")
+        lines.relayed = encodeLines(kept), b"X-Forwarded-Host: " + hosts[0] + b"\r\n" if hosts else b""
+    block: bytes
+    block, host = lines.relayed
+    if not host:
+        return None
+    return block + identity.block + host if identity.items else block
+
+
+def relayedResponse(lines: HeaderLines) -> tuple[list[Item], bytes]:
+    """What L{responseItems} makes of the lines of a response, which may be shared by several, and the same as it is sent."""
+    relayed: tuple[list[Item], bytes] | None = lines.relayed
+    if relayed is None:
+        items = responseItems(lines.items, lines.connection)
+        lines.relayed = relayed = items, encodeLines(items)
+    return relayed
+
+
+def _endToEnd(items: Sequence[Item], connection: Sequence[bytes], dropped: frozenset[bytes]) -> list[Item]:
+    """The lines that neither are in C{dropped} nor named by Connection."""
+    named = nominated(connection) if connection else _NO_NAMES
+    if named:
+        return [item for item in items if item[0] not in dropped and item[0] not in named]
+    return [item for item in items if item[0] not in dropped]
+
+
 def outboundItems(
-    items: list[Item],
+    items: Sequence[Item],
     connection: Sequence[bytes],
     identity: Identity,
     via: bytes = b"",
@@ -120,11 +162,7 @@ def outboundItems(
     @param via: our name in Via; empty for none.
     @param emitForwarded: whether to send RFC 7239 Forwarded as well.
     """
-    named = nominated(connection) if connection else _NO_NAMES
-    if named:
-        out = [item for item in items if item[0] not in _DROPPED and item[0] not in named]
-    else:
-        out = [item for item in items if item[0] not in _DROPPED]
+    out = _endToEnd(items, connection, _DROPPED)
     client = identity.client
     chain: list[str] = []
     if identity.trusted:
@@ -142,13 +180,13 @@ def outboundItems(
     return out, client
 
 
-def _last(items: list[Item], name: bytes) -> bytes | None:
+def _last(items: Sequence[Item], name: bytes) -> bytes | None:
     """The value of a field that the nearest proxy wrote."""
     values = single(items, name)
     return values[-1] if values else None
 
 
-def _appendForwarding(out: list[Item], items: list[Item], identity: Identity) -> tuple[Address, list[str]]:
+def _appendForwarding(out: list[Item], items: Sequence[Item], identity: Identity) -> tuple[Address, list[str]]:
     """The forwarding headers of a request that came through a trusted proxy.
 
     @return: the client's address, and who connected to whom before our peer, left to right.
@@ -192,7 +230,7 @@ def _node(host: str) -> str:
     return f'"[{address}]"' if ":" in address else address
 
 
-def _appendForwarded(out: list[Item], items: list[Item], identity: Identity, chain: list[str]) -> None:
+def _appendForwarded(out: list[Item], items: Sequence[Item], identity: Identity, chain: list[str]) -> None:
     """RFC 7239: one element of ours, behind what trusted proxies say; X-Forwarded-For in its terms (section 7.4)."""
     parts = ["for=" + _node(identity.peer.host)]
     named = single(items, b"host")
@@ -209,7 +247,7 @@ def _appendForwarded(out: list[Item], items: list[Item], identity: Identity, cha
     out.append((b"forwarded", b"Forwarded", b", ".join([*values, ours])))
 
 
-def keepsTrailers(items: list[Item]) -> bool:
+def keepsTrailers(items: Sequence[Item]) -> bool:
     """Whether a TE line asks for trailers: the one token of TE that is sent on (RFC 9110 section 10.1.4)."""
     return b"trailers" in tokens(single(items, b"te"))
 
@@ -220,12 +258,9 @@ def upgradeTokens(values: Sequence[bytes]) -> list[bytes]:
     return [each for each in wanted if each and each.lower() != b"h2c"]
 
 
-def responseItems(items: list[Item], connection: Sequence[bytes]) -> list[Item]:
+def responseItems(items: Sequence[Item], connection: Sequence[bytes]) -> list[Item]:
     """The end-to-end header lines of a response, of a 1xx too."""
-    named = nominated(connection) if connection else _NO_NAMES
-    if named:
-        return [item for item in items if item[0] not in HOP_BY_HOP and item[0] not in named]
-    return [item for item in items if item[0] not in HOP_BY_HOP]
+    return _endToEnd(items, connection, HOP_BY_HOP)
 
 
 def joinPath(base: bytes, path: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify
+from collections.abc import Callable, Sequence
 from itertools import count
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -93,16 +94,16 @@ class InboundRequest:
         self,
         method: bytes,
         target: bytes,
-        headers: FrozenHeaders | list[Item],
+        headers: FrozenHeaders | Sequence[Item],
         client: Address,
         peer: Address,
         scheme: str,
         minor: int = 1,
     ) -> None:
-        """@param headers: or their lines, which are the request's from now on."""
+        """@param headers: or their lines, which nobody changes."""
         self._method = method
         self._target = target
-        self._items = headers if isinstance(headers, list) else headers.items
+        self._items = headers.items if isinstance(headers, FrozenHeaders) else headers
         self._headers: FrozenHeaders | None = None
         self._client = client
         self._peer = peer
@@ -125,7 +126,7 @@ class InboundRequest:
     def headers(self) -> FrozenHeaders:
         """All of them, as they came."""
         if self._headers is None:
-            self._headers = FrozenHeaders(self._items)
+            self._headers = FrozenHeaders(list(self._items))
         return self._headers
 
     @property
@@ -185,31 +186,68 @@ class InboundRequest:
 class OutboundRequest:
     """The request that will be sent on: hop-by-hop and client-sent forwarding headers are gone, ours are in.
 
-    @ivar items: the lines of C{headers}, the same whoever changes them.
     @ivar client: the client's address.
     @ivar scheme: C{"http"} or C{"https"}, as the client spoke to us.
+    @ivar block: the lines of C{headers} as they are sent, as long as nobody asked for those; None when they are not known.
     """
 
     __slots__ = (
-        "_body", "_headers", "_isRenamed", "_method", "_path", "_query", "client", "hostSet", "items", "scheme", "stream",
+        "_body", "_headers", "_isRenamed", "_items", "_makeItems", "_method", "_path", "_query", "block", "client", "hostSet",
+        "scheme", "stream",
     )  # fmt: skip
 
     def __init__(
         self, method: bytes, target: bytes, headers: Headers | list[Item], body: Body, client: Address, scheme: str
     ) -> None:
         """@param headers: or their lines, which are the request's from now on."""
+        self._begin(method, target, body, client, scheme)
+        self.block: bytes | None = None
+        self._items: list[Item] | None = headers if isinstance(headers, list) else headers.items
+        self._makeItems: Callable[[], list[Item]] | None = None
+
+    @classmethod
+    def fromBlock(
+        cls,
+        method: bytes,
+        target: bytes,
+        block: bytes,
+        makeItems: Callable[[], list[Item]],
+        body: Body,
+        client: Address,
+        scheme: str,
+    ) -> OutboundRequest:
+        """One whose headers were encoded already.
+
+        @param makeItems: makes their lines, for whoever wants to see or change them.
+        """
+        made = cls.__new__(cls)
+        made._begin(method, target, body, client, scheme)
+        made.block = block
+        made._items = None
+        made._makeItems = makeItems
+        return made
+
+    def _begin(self, method: bytes, target: bytes, body: Body, client: Address, scheme: str) -> None:
         self._method = method
         self._path: bytes = target
         self._query: bytes | None = None
         if b"?" in target:
             self._path, self._query = splitTarget(target)
-        self.items = headers if isinstance(headers, list) else headers.items
         self._headers: Headers | None = None
         self.stream = body
         self._body: Body | None = None
         self.client = client
         self.scheme = scheme
         self.hostSet = self._isRenamed = False
+
+    @property
+    def items(self) -> list[Item]:
+        """The lines of C{headers}, the same whoever changes them."""
+        if self._items is None:
+            assert self._makeItems is not None
+            self._items = self._makeItems()
+            self._makeItems = None
+        return self._items
 
     @property
     def isTouched(self) -> bool:
@@ -317,7 +355,7 @@ class Response:
 
     @ivar upstream: who answered; None when a plugin did.
     @ivar holder: has the upstream's body; None for an answer of a plugin's.
-    @ivar items: the lines of C{headers}, the same whoever changes them.
+    @ivar items: the lines of C{headers}, for whoever only reads them.
     """
 
     __slots__ = ("_body", "_code", "_headers", "_phrase", "_stream", "filters", "holder", "items", "upstream")
@@ -339,7 +377,10 @@ class Response:
 
     @classmethod
     def received(cls, code: int, phrase: bytes, items: list[Item], upstream: Upstream | None) -> Response:
-        """An upstream's, as it was parsed: nothing is checked again, and no Headers made before a plugin wants them."""
+        """An upstream's, as it was parsed: nothing is checked again, and no Headers made before a plugin wants them.
+
+        @param items: which may be other messages' too.
+        """
         made = cls.__new__(cls)
         made._code = code
         made._phrase = phrase
@@ -358,6 +399,7 @@ class Response:
     def headers(self) -> Headers:
         """End-to-end headers. Framing is written after the modifiers."""
         if self._headers is None:
+            self.items = list(self.items)
             self._headers = Headers.fromItems(self.items)
         return self._headers
 

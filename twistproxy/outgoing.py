@@ -12,6 +12,7 @@ from twistproxy.forwarding import HOP_BY_HOP, joinPath, joinQuery
 from twistproxy.location import Location
 from twistproxy.messages import Item, OutboundRequest
 from twistproxy.wire.guard import CHUNKED
+from twistproxy.wire.heads import encodeLines
 
 _FRAMING: Final = HOP_BY_HOP | {b"content-length"}
 _BODILESS: Final = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT"})
@@ -64,6 +65,9 @@ def requestHead(
     @param framing: L{framingLines}.
     @param inboundHosts: the client's Host, asked for when the upstream's scheme is https.
     """
+    start = outbound.method + b" " + outgoingTarget(outbound, location) + b" HTTP/1.1\r\n"
+    if outbound.block is not None and not touched and not location.isSecure:
+        return start + outbound.block + framing + b"\r\n"
     items = outbound.items
     if touched:
         said = any(item[0] == b"content-length" for item in items)
@@ -72,5 +76,4 @@ def requestHead(
             items.append((b"content-length", b"Content-Length", b"%d" % length))
     if location.isSecure or not items or items[0][0] != b"host":
         items = _withHost(items, outbound, location, inboundHosts)
-    start = outbound.method + b" " + outgoingTarget(outbound, location) + b" HTTP/1.1\r\n"
-    return start + b"".join([name + b": " + value + b"\r\n" for _, name, value in items]) + framing + b"\r\n"
+    return start + encodeLines(items) + framing + b"\r\n"

@@ -148,6 +148,9 @@ class Settings:
     # The rest.
     maxTries: int = _setting("count", 0, "Most upstreams asked for one request; 0: each once.")
     hookTimeout: float = _setting("duration", 30.0, "Longest wait for a plugin's answer.")
+    rememberedHeads: int = _setting(
+        "count", 256, "How many header sections of requests, and how many heads of responses, are known again; 0: none."
+    )
     drainTimeout: float = _setting("duration", 10.0, "At a stop, running exchanges get this long to end.")
 
     def with_(self, **changes: Any) -> Settings:

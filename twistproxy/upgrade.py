@@ -11,7 +11,6 @@ from typing import Final
 
 from twistproxy.errors import BAD_REQUEST, UPSTREAM_PROTOCOL, ProxyError
 from twistproxy.forwarding import upgradeTokens
-from twistproxy.messages import FrozenHeaders
 from twistproxy.wire.guard import single
 from twistproxy.wire.http1 import RequestHead, ResponseHead
 
@@ -55,6 +54,6 @@ def checkUpgradeAnswer(wanted: bytes, head: ResponseHead, lenient: bool) -> byte
         raise ProxyError(UPSTREAM_PROTOCOL, "a 101 to another protocol than asked for")
     if not head.upgradeNamed and not lenient:
         raise ProxyError(UPSTREAM_PROTOCOL, "a 101 without Connection: upgrade")
-    if given[0].lower() == b"websocket" and not FrozenHeaders(head.items).hasHeader(b"sec-websocket-accept"):
+    if given[0].lower() == b"websocket" and not single(head.items, b"sec-websocket-accept"):
         raise ProxyError(UPSTREAM_PROTOCOL, "a WebSocket 101 without Sec-WebSocket-Accept")
     return given[0]

@@ -15,6 +15,7 @@ from twistproxy.forwarding import (
     joinQuery,
     keepsTrailers,
     nominated,
+    outboundBlock,
     outboundItems,
     responseItems,
     upgradeTokens,
@@ -22,6 +23,7 @@ from twistproxy.forwarding import (
 from twistproxy.messages import Address, Item
 from twistproxy.settings import UNIX_PEERS
 from twistproxy.trust import Trust
+from twistproxy.wire.heads import HeaderLines, encodeLines
 
 INNER = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -79,6 +81,10 @@ class TestRequests(SynchronousTestCase):
              ) -> list[str]:  # fmt: skip
         identity = identify(Address(peer, 5555), scheme, Trust(trusted, hops, readsForwarded, tells))
         found, self.client = outboundItems(items(*given), connection, identity, **options)
+        if not options:
+            block = outboundBlock(HeaderLines(items(*given), connection), identity)
+            isPlain = not identity.trusted and any(item[0] == b"host" for item in found)
+            self.assertEqual(block, encodeLines(found) if isPlain else None)
         return lines(found)
 
     def test_plain(self) -> None:

@@ -887,6 +887,33 @@ class TestErrorHandlers(HookTestCase):
         self.assertEqual(unasked.calls, [])
 
 
+class TestRemembered(HookTestCase):
+    """Requests and answers of the very same bytes share what was parsed; what a plugin changes in one is not in the next."""
+
+    def test_whatPluginsChange(self) -> None:
+        turn = 0
+
+        def direct(inbound: InboundRequest, outbound: OutboundRequest) -> None:
+            if turn % 2:
+                inbound.headers.items.append((b"x", b"X", b"1"))  # against the rules, and harmful to nobody else
+                outbound.headers.setRawHeaders("X-Turn", [str(turn)])
+
+        def modify(request: InboundRequest, response: Response) -> None:
+            if turn % 2:
+                response.headers.setRawHeaders("X-Turn", [str(turn)])
+                response.headers.removeHeader("X-One")
+
+        self.proxy(answer(b"hello", b"X-One: 1"), directors=[director(direct)], modifiers=[modifier(modify)])
+        client = self.ask(get())
+        for turn in range(1, 6):  # noqa: B007 - the hooks read it
+            client.send(get())
+        for at, (request, message) in enumerate(zip(self.origin.requests, client.answers(), strict=True)):
+            wanted = str(at).encode() if at % 2 else None
+            self.assertEqual((request.get(b"x-turn"), message.get(b"x-turn")), (wanted, wanted))
+            self.assertEqual(message.get(b"x-one"), None if wanted else b"1")
+            self.assertIsNone(request.get(b"x"))
+
+
 class TestMiddleware(HookTestCase):
     def around(self, *functions: Callable[..., Any], script: Any = OK, ask: bytes = b"", **options: Any) -> Message:
         self.proxy(script, middleware=[middleware(each) for each in functions], **options)

@@ -6,6 +6,7 @@ What is done about a request is the exchange's business.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
@@ -25,12 +26,12 @@ from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
-from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead
+from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead, encodeLines
 from twistproxy.writing import writerFor
 
-_CLOSE: Final[Item] = (b"connection", b"Connection", b"close")
-_KEEP_ALIVE: Final[Item] = (b"connection", b"Connection", b"keep-alive")
-_CHUNKED: Final[Item] = (b"transfer-encoding", b"Transfer-Encoding", b"chunked")
+_CLOSE: Final = b"Connection: close\r\n\r\n"
+_KEEP_ALIVE: Final = b"Connection: keep-alive\r\n\r\n"
+_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
 
 @implementer(IHalfCloseableProtocol)
@@ -64,7 +65,7 @@ class ClientChannel(Protocol):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._reader = RequestReader(engine.settings)
+        self._reader = RequestReader(engine.settings, engine.requestHeads)
         self._out = []
 
     def __repr__(self) -> str:
@@ -273,7 +274,15 @@ class ClientChannel(Protocol):
         if self._head is not None and self._head.minor and not self._isLost:
             self._writer.write([encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items)])
 
-    def sendHead(self, code: int, phrase: bytes, items: list[Item], length: int, announced: bytes = b"") -> None:
+    def sendHead(
+        self,
+        code: int,
+        phrase: bytes,
+        items: Sequence[Item],
+        length: int,
+        announced: bytes = b"",
+        encoded: bytes | None = None,
+    ) -> None:
         """The head of the answer, framed for this client."""
         head = self._head
         minor = head.minor if head is not None else 1
@@ -283,22 +292,22 @@ class ClientChannel(Protocol):
         if code == 101:
             self._out.append(encodeHead(b"HTTP/1.1 101 %b\r\n" % phrase, items))
             return
+        framing = b"\r\n"
         if length < 0 and not self._noBody:
             if minor:
                 self._chunked = True
-                items.append(_CHUNKED)
-                if announced:
-                    items.append((b"trailer", b"Trailer", announced))
+                framing = _CHUNKED + (b"Trailer: " + announced + b"\r\n\r\n" if announced else b"\r\n")
             else:
                 self._keepAlive = False
                 self._untilClose = True
         if not self._reader.isDone or self._engine.isDraining:
             self._keepAlive = False  # answered before the request was complete
         if not self._keepAlive:
-            items.append(_CLOSE)
+            framing = framing[:-2] + _CLOSE
         elif not minor:
-            items.append(_KEEP_ALIVE)
-        self._out.append(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase), items))
+            framing = framing[:-2] + _KEEP_ALIVE
+        lines = encodeLines(items) if encoded is None else encoded
+        self._out.append(b"HTTP/1.1 %d %b\r\n%b%b" % (code, phrase, lines, framing))
 
     def sendData(self, data: bytes) -> None:
         """A piece of the body."""

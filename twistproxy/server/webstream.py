@@ -7,6 +7,7 @@ does. What is lost on the way is in docs/how-to/embedding.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.interfaces import IPushProducer
@@ -126,7 +127,7 @@ class WebStream:
 
     def _openBody(self, head: RequestHead) -> Body:
         if self._incoming is not None:
-            head.items = [item for item in head.items if item[0] != b"trailer"]  # the channel drops them
+            head.replaceItems([item for item in head.items if item[0] != b"trailer"])  # the channel drops them
             self._source = self._incoming
             self._body = body = Body(self)
             data, ended = self._incoming.start(self, self._engine.settings)
@@ -137,8 +138,8 @@ class WebStream:
         if not length and not head.length:
             return EMPTY
         # Its length is known now, whatever its framing was, and a client that waited for a 100 got one.
-        head.items = [item for item in head.items if item[0] not in _OF_SPOOLED]
-        head.items.append((b"content-length", b"Content-Length", b"%d" % length))
+        items = [item for item in head.items if item[0] not in _OF_SPOOLED]
+        head.replaceItems([*items, (b"content-length", b"Content-Length", b"%d" % length)])
         head.length = length
         head.expectsContinue = False
         if not length:
@@ -242,7 +243,15 @@ class WebStream:
         if code != 100 or self._incoming is not None:
             self._channel.write(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items))
 
-    def sendHead(self, code: int, phrase: bytes, items: list[Item], length: int, announced: bytes = b"") -> None:
+    def sendHead(
+        self,
+        code: int,
+        phrase: bytes,
+        items: Sequence[Item],
+        length: int,
+        announced: bytes = b"",
+        encoded: bytes | None = None,
+    ) -> None:
         """The head of the answer. What the upstream says replaces what is set already; twisted.web's own Server, Date
         and Content-Type go, what others have set stays."""
         if self._isOver:

@@ -23,7 +23,7 @@ from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.tcp import tune
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
-from twistproxy.wire.http1 import End, ResponseHead, ResponseReader
+from twistproxy.wire.http1 import End, ResponseHead, ResponseMemory, ResponseReader
 from twistproxy.writing import writerFor
 
 
@@ -81,11 +81,14 @@ class UpstreamConnection(Protocol):
     transport: Any
     deadline: float = NEVER
 
-    def __init__(self, owner: ConnectionOwner, settings: Settings, sweeper: Sweeper) -> None:
+    def __init__(
+        self, owner: ConnectionOwner, settings: Settings, sweeper: Sweeper, memory: ResponseMemory | None = None
+    ) -> None:
+        """@param memory: of response heads that came before."""
         self._owner = owner
         self._settings = settings
         self._sweeper = sweeper
-        self._reader = ResponseReader(settings)
+        self._reader = ResponseReader(settings, memory)
         self._user: ConnectionUser | None = None
         self._out: list[bytes] = []
         self._chunked = False

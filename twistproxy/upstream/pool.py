@@ -19,6 +19,7 @@ from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.upstream.connect import connect
 from twistproxy.upstream.connection import UpstreamConnection
+from twistproxy.wire.http1 import ResponseMemory
 
 
 class Decision(Enum):
@@ -115,7 +116,17 @@ class ConnectionPool:
     @ivar total: all of them, those being opened included.
     """
 
-    def __init__(self, reactor: Any, upstream: Upstream, settings: Settings, sweeper: Sweeper, idleLimit: IdleLimit) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        upstream: Upstream,
+        settings: Settings,
+        sweeper: Sweeper,
+        idleLimit: IdleLimit,
+        memory: ResponseMemory | None = None,
+    ) -> None:
+        """@param memory: of response heads that came before."""
+        self._memory = memory
         self._reactor = reactor
         self._upstream = upstream
         self._settings = settings
@@ -199,7 +210,7 @@ class ConnectionPool:
 
     def open(self, ticket: Ticket) -> None:
         """Open a connection for a ticket; it is counted already."""
-        connection = UpstreamConnection(self, self._settings, self._sweeper)
+        connection = UpstreamConnection(self, self._settings, self._sweeper, self._memory)
         self._all.add(connection)
         try:
             opening = connect(self._reactor, self._upstream.location, self._settings, connection)

@@ -210,6 +210,6 @@ def _splitTokens(values: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(name for each in b",".join(values).lower().split(b",") if (name := each.strip(b" \t")))
 
 
-def single(items: list[Item], lower: bytes) -> list[bytes]:
+def single(items: Sequence[Item], lower: bytes) -> list[bytes]:
     """All values of one field."""
     return [item[2] for item in items if item[0] == lower]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
@@ -29,6 +29,7 @@ from twistproxy.wire.guard import (
     splitRequestLine,
     tokens,
 )
+from twistproxy.wire.memory import Memory
 
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)(?=.)", re.DOTALL)
@@ -40,15 +41,30 @@ _VERSIONS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _BAD_PHRASE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+class HeaderLines:
+    """The header lines of a head. Heads with the same lines may share them, so nobody changes any.
+
+    @ivar items: the lines.
+    @ivar connection: the options of Connection, lower-case.
+    @ivar relayed: what was made of them for the other side; None as long as nobody did.
+    """
+
+    __slots__ = ("connection", "items", "relayed")
+
+    def __init__(self, items: Sequence[Item], connection: Sequence[bytes]) -> None:
+        self.items = items
+        self.connection = connection
+        self.relayed: Any = None
+
+
 class RequestHead:
     """A request's head, checked.
 
     @ivar target: in origin form (or C{*}; for CONNECT, authority form).
     @ivar authority: of a target that came in absolute form; else None.
     @ivar minor: 1 for HTTP/1.1, 0 for HTTP/1.0.
-    @ivar items: all header lines.
+    @ivar lines: all header lines.
     @ivar length: of the body; L{CHUNKED}.
-    @ivar connection: the options of Connection, lower-case.
     @ivar keepAlive: whether the client wants to send more requests.
     @ivar upgrade: the values of Upgrade, when Connection names it.
     @ivar expectsContinue: whether the client waits for a 100 before its body.
@@ -60,18 +76,32 @@ class RequestHead:
     authority: bytes | None = None
     scheme: str | None = None
     minor: int
-    items: list[Item]
+    lines: HeaderLines
     length: int
-    connection: Sequence[bytes] = ()
     keepAlive: bool
     upgrade: Sequence[bytes] = ()
     expectsContinue = False
     mentionsTe = False
 
+    @property
+    def items(self) -> Sequence[Item]:
+        """All header lines."""
+        return self.lines.items
+
+    @property
+    def connection(self) -> Sequence[bytes]:
+        """The options of Connection, lower-case."""
+        return self.lines.connection
+
+    def replaceItems(self, items: Sequence[Item]) -> None:
+        """Have other lines, for this head alone."""
+        self.lines = HeaderLines(items, self.lines.connection)
+
 
 class ResponseHead:
-    """A response's head, checked.
+    """A response's head, checked. The same object may be told again when the same bytes come again.
 
+    @ivar lines: all header lines.
     @ivar length: of the body; L{CHUNKED} or L{UNTIL_CLOSE}.
     @ivar keepAlive: whether the connection can be used again, as far as the head tells.
     @ivar upgrade: the values of Upgrade.
@@ -81,12 +111,21 @@ class ResponseHead:
     code: int
     phrase: bytes
     minor: int
-    items: list[Item]
+    lines: HeaderLines
     length: int
-    connection: Sequence[bytes] = ()
     keepAlive: bool
     upgrade: Sequence[bytes] = ()
     upgradeNamed = False
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """All header lines."""
+        return self.lines.items
+
+    @property
+    def connection(self) -> Sequence[bytes]:
+        """The options of Connection, lower-case."""
+        return self.lines.connection
 
 
 class _Collector:
@@ -161,16 +200,55 @@ def refusePartialRequestHead(head: bytes | bytearray, settings: Settings, known:
         raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeadBytes} bytes")
 
 
-def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
+RequestMemory = Memory[dict[str, Any]]
+"""By version and header lines: the attributes of a head that they say."""
+
+
+def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | None = None) -> RequestHead:
     """Parse and check a head.
 
     @param block: from the request line to the blank line, both included.
+    @param memory: of heads parsed with the same settings.
     @raise ProxyError: with the status that the client gets.
     """
     lineEnd = block.index(b"\r\n")
     if lineEnd > settings.maxTargetBytes + _AROUND_TARGET - 2 or len(block) > settings.maxHeadBytes:
         refusePartialRequestHead(block, settings)
-    method, target, minor = _requestLine(block[:lineEnd], settings)
+    line = block[:lineEnd]
+    method, target, minor = _requestLine(line, settings)
+    if memory is None or method not in COMMON_METHODS or target[:1] != b"/" or b"#" in target:
+        return _parseRequest(block, lineEnd, method, target, minor, settings)
+    key = block[lineEnd - 1 :]  # from the minor version on: what follows says the same whatever stands before
+    said = memory.recall(key)
+    if said is None or not _isLine(line):
+        head = _parseRequest(block, lineEnd, method, target, minor, settings)
+        memory.offer(key, {name: value for name, value in vars(head).items() if name not in ("method", "target")})
+        return head
+    head = RequestHead()
+    head.__dict__.update(said)
+    head.method = method
+    head.target = target
+    return head
+
+
+class _Nobody:
+    """Wants to hear nothing from llhttp."""
+
+
+_NOBODY: Final = _Nobody()
+
+
+def _isLine(line: bytes) -> bool:
+    """Whether llhttp takes this for a request line; what it complains about is told when it sees the whole head."""
+    try:
+        httptools.HttpRequestParser(_NOBODY).feed_data(line + b"\r\n\r\n")
+    except httptools.HttpParserError:
+        return False
+    return True
+
+
+def _parseRequest(block: bytes, lineEnd: int, method: bytes, target: bytes, minor: int, settings: Settings) -> RequestHead:
+    """A head whose request line was taken apart already."""
     if method == b"CONNECT":
         checkConnectTarget(target)
         block = b"POST / HTTP/1.%d" % minor + block[lineEnd:]
@@ -193,18 +271,15 @@ def parseRequestHead(block: bytes, settings: Settings) -> RequestHead:
         target, head.authority, head.scheme = normaliseTarget(method, target)
     head.target = target
     head.minor = minor
-    head.items = items
     found = collector.found
     checkHost(found.get(b"host", _NONE), minor, head.authority, head.scheme)
     lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
     head.length = requestLength(lengths, codings, minor) if lengths or codings else 0
-    if b"connection" in found:
-        head.connection = connection = tokens(found[b"connection"])
-        head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
-        if b"upgrade" in connection and minor:
-            head.upgrade = found.get(b"upgrade", _NONE)
-    else:
-        head.keepAlive = minor == 1
+    connection = tokens(found[b"connection"]) if b"connection" in found else ()
+    head.lines = HeaderLines(items, connection)
+    head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+    if b"upgrade" in connection and minor:
+        head.upgrade = found.get(b"upgrade", _NONE)
     if b"te" in found:
         head.mentionsTe = True
     if b"expect" in found:
@@ -227,13 +302,28 @@ def refusePartialResponseHead(head: bytes | bytearray, settings: Settings, known
         raise nonsense("a line ends in a bare LF")
 
 
-def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> ResponseHead:
+ResponseMemory = Memory[ResponseHead]
+"""By all the bytes of a head; of answers to other requests than HEAD."""
+
+
+def parseResponseHead(block: bytes, settings: Settings, toHead: bool, memory: ResponseMemory | None = None) -> ResponseHead:
     """Parse and check a head.
 
     @param block: from the status line to the blank line, both included.
     @param toHead: whether the request was a HEAD.
+    @param memory: of heads parsed with the same settings.
     @raise ProxyError: 502.
     """
+    if memory is None or toHead:
+        return _parseResponse(block, settings, toHead)
+    head = memory.recall(block)
+    if head is None:
+        head = _parseResponse(block, settings, toHead)
+        memory.offer(block, head)
+    return head
+
+
+def _parseResponse(block: bytes, settings: Settings, toHead: bool) -> ResponseHead:
     if len(block) > settings.maxResponseHeadBytes:
         raise nonsense(f"a head of more than {settings.maxResponseHeadBytes} bytes")
     version = block[:9]
@@ -260,17 +350,13 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> Respons
     if phrase != b"OK" and _BAD_PHRASE.search(phrase):
         raise nonsense("a control character in the reason phrase")
     head.minor = minor = 1 if version == b"HTTP/1.1 " else 0
-    head.items = items
     hasBody = not (toHead or code < 200 or code == 204 or code == 304)
     lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
     head.length = responseLength(lengths, codings, minor, hasBody)
-    if b"connection" in found:
-        head.connection = connection = tokens(found[b"connection"])
-        head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
-        head.upgradeNamed = b"upgrade" in connection
-    else:
-        head.connection = _NONE
-        head.keepAlive = minor == 1
+    connection = tokens(found[b"connection"]) if b"connection" in found else ()
+    head.lines = HeaderLines(items, connection)
+    head.keepAlive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+    head.upgradeNamed = b"upgrade" in connection
     if head.length == UNTIL_CLOSE or (code == 204 and (codings or (lengths and int(lengths[0])))):
         head.keepAlive = False  # some servers do send the body that they announce with a 204
     if b"upgrade" in found:
@@ -278,6 +364,11 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool) -> Respons
     return head
 
 
-def encodeHead(startLine: bytes, items: list[Item]) -> bytes:
+def encodeLines(items: Sequence[Item]) -> bytes:
+    """Header lines as they are sent."""
+    return b"".join([name + b": " + value + b"\r\n" for _, name, value in items])
+
+
+def encodeHead(startLine: bytes, items: Sequence[Item]) -> bytes:
     """A head from its first line, which ends in CRLF, and its header lines."""
-    return startLine + b"".join([name + b": " + value + b"\r\n" for _, name, value in items]) + b"\r\n"
+    return startLine + encodeLines(items) + b"\r\n"

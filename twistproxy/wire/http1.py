@@ -16,8 +16,11 @@ from twistproxy.wire.chunked import ChunkedDecoder, ChunkError
 from twistproxy.wire.guard import CHUNKED, UNTIL_CLOSE, bad, nonsense
 from twistproxy.wire.heads import (
     RequestHead,
+    RequestMemory,
     ResponseHead,
+    ResponseMemory,
     encodeHead,
+    encodeLines,
     parseRequestHead,
     parseResponseHead,
     refusePartialRequestHead,
@@ -27,10 +30,13 @@ from twistproxy.wire.heads import (
 __all__ = [
     "End",
     "RequestHead",
+    "RequestMemory",
     "RequestReader",
     "ResponseHead",
+    "ResponseMemory",
     "ResponseReader",
     "encodeHead",
+    "encodeLines",
     "parseRequestHead",
     "parseResponseHead",
 ]
@@ -142,10 +148,12 @@ class _Reader:
 class RequestReader(_Reader):
     """Reads one client's requests, one after another."""
 
-    __slots__ = ("_emptyLine", "_received")
+    __slots__ = ("_emptyLine", "_memory", "_received")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, memory: RequestMemory | None = None) -> None:
+        """@param memory: of heads that came before."""
         super().__init__(settings)
+        self._memory = memory
         self._emptyLine = False  # whether one was skipped before this head
         self._received = 0
 
@@ -187,7 +195,7 @@ class RequestReader(_Reader):
             refusePartialRequestHead(self._buffer, self._settings, self._scanned)
             self._scanned = len(self._buffer)
             return None
-        head = parseRequestHead(block, self._settings)
+        head = parseRequestHead(block, self._settings, self._memory)
         limit = self._settings.maxBodyBytes
         if limit is not None:
             self._received = 0
@@ -213,10 +221,12 @@ class RequestReader(_Reader):
 class ResponseReader(_Reader):
     """Reads the responses of one upstream connection."""
 
-    __slots__ = ("_toHead",)
+    __slots__ = ("_memory", "_toHead")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, memory: ResponseMemory | None = None) -> None:
+        """@param memory: of heads that came before."""
         super().__init__(settings)
+        self._memory = memory
         self.isDone = True
         self._toHead = False
 
@@ -268,7 +278,7 @@ class ResponseReader(_Reader):
             refusePartialResponseHead(self._buffer, settings, self._scanned)
             self._scanned = len(self._buffer)
             return None
-        head = parseResponseHead(block, settings, self._toHead)
+        head = parseResponseHead(block, settings, self._toHead, self._memory)
         if head.code == 101:
             self.isDone = True
         elif head.code >= 200:

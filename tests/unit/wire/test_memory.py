@@ -1,0 +1,122 @@
+"""What is remembered: the same bytes say the same, whatever was parsed before; bounded; from the second time on."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistproxy.errors import ProxyError
+from twistproxy.settings import Settings
+from twistproxy.wire.heads import RequestMemory, ResponseMemory, parseRequestHead, parseResponseHead
+from twistproxy.wire.memory import LONGEST, Memory
+
+SETTINGS = Settings()
+LINES = (
+    b"Host: a.example\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+    b"TE: trailers\r\n\r\n"
+)
+
+
+class TestMemory(SynchronousTestCase):
+    def known(self, memory: Memory[int], *keys: bytes) -> list[int | None]:
+        return [memory.recall(key) for key in keys]
+
+    def keep(self, memory: Memory[int], key: bytes, value: int) -> None:
+        memory.offer(key, value)
+        memory.offer(key, value)
+
+    def test_fromTheSecondTimeOn(self) -> None:
+        memory = Memory[int](2)
+        memory.offer(b"a", 1)
+        self.assertEqual((self.known(memory, b"a"), len(memory)), ([None], 0))
+        memory.offer(b"a", 1)
+        self.assertEqual(self.known(memory, b"a", b"b"), [1, None])
+
+    def test_whatIsAskedForStays(self) -> None:
+        memory = Memory[int](2)
+        for number in range(20):
+            self.keep(memory, b"wanted", 0) if memory.recall(b"wanted") is None else None
+            self.keep(memory, b"%d" % number, number)
+            self.assertEqual(memory.recall(b"wanted"), 0)
+            self.assertLessEqual(len(memory), 4)
+        self.assertEqual(memory.recall(b"0"), None)
+
+    def test_whatComesOnceTakesNoRoom(self) -> None:
+        memory = Memory[int](2)
+        for number in range(1000):
+            memory.offer(b"%d" % number, number)
+        self.assertEqual(len(memory), 0)
+        self.assertLessEqual(len(memory._seen), 8)
+
+    def test_longOnesAreNotKept(self) -> None:
+        memory = Memory[int](2)
+        self.keep(memory, bytes(LONGEST), 1)
+        self.keep(memory, bytes(LONGEST + 1), 2)
+        self.assertEqual(self.known(memory, bytes(LONGEST), bytes(LONGEST + 1)), [1, None])
+
+    def test_none(self) -> None:
+        memory = Memory[int](0)
+        self.keep(memory, b"a", 1)
+        self.assertEqual(memory.recall(b"a"), None)
+
+
+class TestRequestHeads(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.memory: RequestMemory = RequestMemory(4)
+
+    def test_theSameLinesSayTheSame(self) -> None:
+        for line in (b"POST /a HTTP/1.1", b"PUT /b?c HTTP/1.1", b"POST /d HTTP/1.0", b"POST /e HTTP/1.0") * 3:
+            block = line + b"\r\n" + LINES
+            found, wanted = parseRequestHead(block, SETTINGS, self.memory), parseRequestHead(block, SETTINGS)
+            for name in ("method", "target", "minor", "length", "keepAlive", "upgrade", "expectsContinue", "mentionsTe",
+                         "items", "connection", "authority"):  # fmt: skip
+                self.assertEqual(getattr(found, name), getattr(wanted, name), (line, name))
+        self.assertEqual(len(self.memory), 2)  # one for each version
+
+    def test_theLinesAreShared(self) -> None:
+        first, second, third = (
+            parseRequestHead(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number, SETTINGS, self.memory) for number in range(3)
+        )
+        self.assertIs(second.lines, third.lines)
+        self.assertIsNot(first.lines, second.lines)
+        third.replaceItems([])
+        self.assertEqual(len(second.items), 1)
+
+    def test_theRequestLineIsStillChecked(self) -> None:
+        good = b"GET / HTTP/1.1\r\n" + LINES
+        for _ in range(3):
+            parseRequestHead(good, SETTINGS, self.memory)
+        for line in (b"GET /\x80\x00 HTTP/1.1", b"GET /\x7f HTTP/1.1", b"GET /#f HTTP/1.1", b"GET  / HTTP/1.1", b"G@T / HTTP/1.1",
+                     b"GET / HTTP/2.1", b"GET http://b.example/ HTTP/1.1", b"GET * HTTP/1.1", b"GET /\t HTTP/1.1"):  # fmt: skip
+            block = line + b"\r\n" + LINES
+            with self.assertRaises(ProxyError) as wanted:
+                parseRequestHead(block, SETTINGS)
+            with self.assertRaises(ProxyError) as found:
+                parseRequestHead(block, SETTINGS, self.memory)
+            self.assertEqual((found.exception.kind, found.exception.detail), (wanted.exception.kind, wanted.exception.detail))
+
+    def test_badLinesAreNotRemembered(self) -> None:
+        block = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
+        for _ in range(3):
+            self.assertRaises(ProxyError, parseRequestHead, block, SETTINGS, self.memory)
+        self.assertEqual(len(self.memory), 0)
+
+    def test_whatDependsOnTheTargetIsNot(self) -> None:
+        for line in (b"OPTIONS *", b"GET http://a.example/", b"CONNECT a.example:443", b"BREW /"):
+            for _ in range(3):
+                parseRequestHead(line + b" HTTP/1.1\r\nHost: a.example\r\n\r\n", SETTINGS, self.memory)
+        self.assertEqual(len(self.memory), 0)
+
+
+class TestResponseHeads(SynchronousTestCase):
+    def test_theSameBytesAreTheSameHead(self) -> None:
+        memory: ResponseMemory = ResponseMemory(4)
+        block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+        heads = [parseResponseHead(block, SETTINGS, False, memory) for _ in range(3)]
+        self.assertIs(heads[1], heads[2])
+        self.assertEqual(heads[2].length, 3)
+
+    def test_answersToHeadAreApart(self) -> None:
+        memory: ResponseMemory = ResponseMemory(4)
+        block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+        lengths = [parseResponseHead(block, SETTINGS, toHead, memory).length for toHead in (False, True) * 3]
+        self.assertEqual(lengths, [3, 0] * 3)

@@ -1,0 +1,60 @@
+"""What was made of some bytes, kept for when the same bytes come again.
+
+The clients of a service say the same about themselves in request after request, and so do servers in their answers; a
+head that was parsed and checked once need not be parsed again. What is remembered is told by the very same bytes only.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+LONGEST = 2048
+"""Bytes; what is longer is not worth its place."""
+
+
+class Memory(Generic[V]):
+    """A bounded map in two generations: when the young one is full it becomes the old one, and what was old is forgotten
+    but for what was asked for since. Something is kept from its second time on, so that what comes once takes no room
+    (the doorkeeper of TinyLFU, Einziger et al. 2017).
+    """
+
+    __slots__ = ("_old", "_seen", "_size", "_young")
+
+    def __init__(self, size: int) -> None:
+        """@param size: of a generation; 0: nothing is ever remembered."""
+        self._size = size
+        self._young: dict[bytes, V] = {}
+        self._old: dict[bytes, V] = {}
+        self._seen: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def recall(self, key: bytes) -> V | None:
+        """What was made of C{key}; None when that is not known."""
+        value = self._young.get(key)
+        if value is None and self._old:
+            value = self._old.pop(key, None)
+            if value is not None:
+                self._keep(key, value)
+        return value
+
+    def offer(self, key: bytes, value: V) -> None:
+        """C{value} was made of C{key}, which L{recall} did not know."""
+        if len(key) > LONGEST or not self._size:
+            return
+        mark = hash(key)
+        if mark in self._seen:
+            self._seen.discard(mark)
+            self._keep(key, value)
+            return
+        if len(self._seen) >= 4 * self._size:
+            self._seen.clear()
+        self._seen.add(mark)
+
+    def _keep(self, key: bytes, value: V) -> None:
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
