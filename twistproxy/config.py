@@ -18,7 +18,7 @@ from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.verify import verifyPlugin
 from twistproxy.messages import Upstream
 from twistproxy.routing import RouteMatch
-from twistproxy.settings import Settings
+from twistproxy.settings import Network, Settings
 
 
 @frozen
@@ -91,9 +91,11 @@ class ListenerConfig:
     """Where clients connect.
 
     @ivar endpoint: a Twisted server endpoint string.
+    @ivar proxyProtocol: who begins its connections with a header of the PROXY protocol.
     """
 
     endpoint: str
+    proxyProtocol: tuple[Network, ...] = ()
     place: str = field(default="", eq=False)
 
 

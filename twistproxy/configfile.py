@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twistproxy.config import RouteConfig
 from twistproxy.configuring.assembling import DEFAULT_POOL, Draft, PoolWords, readPool
-from twistproxy.configuring.endpoints import readListener
+from twistproxy.configuring.endpoints import LISTENER_OPTIONS, readListener
 from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.matching import readMatch
 from twistproxy.configuring.reading import Reader, indexed
@@ -24,7 +24,7 @@ from twistproxy.loader.finder import PluginSet
 TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path",
 )  # fmt: skip
-LISTENER_KEYS: Final = ("endpoint",)
+LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS)
 POOL_KEYS: Final = ("upstreams", "balancer", "health", "settings")
 ROUTE_KEYS: Final = (
     "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",
@@ -70,9 +70,9 @@ class ConfigurationFile:
         for where, each in _tables(reader, "listeners", table.get("listeners", [])):
             reader.keys(where, each, LISTENER_KEYS)
             if "endpoint" in each:
-                listener = readListener(reader, f"{where}.endpoint", each["endpoint"])
+                listener = readListener(reader, where, each)
                 draft.listeners += [listener] if listener else []
-            elif not each:
+            elif not each or any(key in LISTENER_OPTIONS for key in each):
                 reader.wrong(where, "has no endpoint")
         for name, each in _table(reader, "pools", table.get("pools", {})).items():
             draft.pools.append(readPool(reader, _poolWords(reader, name, each)))

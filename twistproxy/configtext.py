@@ -38,6 +38,8 @@ def _lines(configuration: Configuration) -> Iterator[str]:
         yield "# --demo adds its sample upstreams to pools.default"
     for listener in configuration.listeners:
         yield from ("", "[[listeners]]", f"endpoint = {_toml(listener.endpoint)}")
+        if listener.proxyProtocol:
+            yield f"proxy-protocol = {_toml([str(each) for each in listener.proxyProtocol])}"
     for pool in configuration.pools:
         yield from _pool(pool)
     for route in configuration.routes:

@@ -26,6 +26,7 @@ from twistproxy.interfaces import (
 )
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
+from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.settings import Settings
 from twistproxy.upstream.group import UpstreamGroup
 
@@ -57,7 +58,7 @@ class ProxyFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A channel."""
-        return ClientChannel(self.engine)
+        return ClientChannel(self.engine, addr if isinstance(addr, ProxiedAddress) else None)
 
     def acceptableProtocols(self) -> list[bytes]:
         """What a TLS client may choose by ALPN: without it Twisted 26.10 refuses every client that offers anything."""

@@ -29,6 +29,7 @@ from twistproxy.health.checking import HealthChecks
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
+from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.upstream.group import UpstreamGroup
 
 _log: Final = Logger()
@@ -171,7 +172,7 @@ class ProxyService(MultiService):
         @raise SystemExit: when one fails at once.
         """
         factory = ProxyFactory(self.engine)
-        opening = [maybeDeferred(serverFromString(self._reactor, each.endpoint).listen, factory) for each in listeners]
+        opening = [maybeDeferred(serverFromString(self._reactorFor(each), each.endpoint).listen, factory) for each in listeners]
         for listener, each in zip(listeners, opening, strict=True):
             each.addErrback(self._notListening, listener.endpoint)
         if self._isRefused:
@@ -193,6 +194,11 @@ class ProxyService(MultiService):
         self._waiting = None
         if not (self._isStopping or self._isRefused):
             self._open(self._configuration.listeners).addCallback(self._listening)
+
+    def _reactorFor(self, listener: ListenerConfig) -> Any:
+        """The reactor that an endpoint listens with."""
+        senders = listener.proxyProtocol
+        return ProxiedReactor(self._reactor, self.engine, senders) if senders else self._reactor
 
     def _openErrorLog(self) -> None:
         path = self._configuration.errorLog

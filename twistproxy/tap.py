@@ -44,7 +44,8 @@ class Options(usage.Options):
         self.words.upstreams.append(url)
 
     def opt_listen(self, endpoint: str) -> None:
-        """ENDPOINT for clients: a Twisted server endpoint. Repeatable. [default: tcp:8080]"""
+        """ENDPOINT[,proxy-protocol=NETWORK]... for clients: a Twisted server endpoint, and who sends it the PROXY protocol.
+        Repeatable. [default: tcp:8080]"""
         self.words.listeners.append(endpoint)
 
     def opt_balancer(self, spec: str) -> None:

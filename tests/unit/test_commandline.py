@@ -21,7 +21,7 @@ from twistproxy.config import (
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.errors import ConfigurationError
 from twistproxy.routing import RouteMatch
-from twistproxy.settings import Settings
+from twistproxy.settings import UNIX_PEERS, Settings
 
 URL = "http://127.0.0.1:9000"
 
@@ -218,7 +218,6 @@ class EndpointTests(CommandLineCase):
             "tcp:8081:interface=127.0.0.1",
             "unix:/run/x.sock:mode=660",
             "tcp6:80:interface=\\:\\:1",
-            "haproxy:tcp:80",
         ]
         self.assertEqual([each.endpoint for each in self.configure(listeners=texts).listeners], texts)
 
@@ -233,6 +232,20 @@ class EndpointTests(CommandLineCase):
             self.assertEqual(self.problem(text), sentence)
         for text in ("tcp:x", "tcp", "tcp:80:intrface=x", "ssl:443:privateKey=/no/key.pem", ""):
             self.assertIn("is not an endpoint", self.problem(text))
+
+    def test_proxyProtocol(self) -> None:
+        (made,) = self.configure(listeners=["tcp:80,proxy-protocol=10.0.0.0/8,proxy-protocol=::1"]).listeners
+        self.assertEqual((made.endpoint, [*map(str, made.proxyProtocol)]), ("tcp:80", ["10.0.0.0/8", "::1/128"]))
+        (made,) = self.configure(listeners=["unix:/run/a,b.sock,proxy-protocol=unix"]).listeners
+        self.assertEqual((made.endpoint, made.proxyProtocol), ("unix:/run/a,b.sock", (UNIX_PEERS,)))
+        for text, sentence in (
+            ("tcp:80,proxy-protocol=", "proxy-protocol names the networks of those who send it, such as 10.0.0.0/8; not ''"),
+            ("tcp:80,proxy-protocol=x", "proxy-protocol: 'x' does not appear to be an IPv4 or IPv6 network"),
+            ("tcp:80,proxy-protocl=::1", "a listener has no option 'proxy-protocl'; did you mean 'proxy-protocol'?"),
+            ("haproxy:tcp:80", "haproxy: believes everybody who connects; write 'tcp:80,proxy-protocol=NETWORK', with the "
+                               "network of those who send PROXY"),
+        ):  # fmt: skip
+            self.assertEqual(self.problem(text), sentence)
 
     def test_twice(self) -> None:
         self.assertEqual(self.problems(listeners=["tcp:80", "tcp:80"]), ["--listen #2: tcp:80 is listened on already"])

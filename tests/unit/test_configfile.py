@@ -130,6 +130,19 @@ class ReadTests(FileCase):
         self.assertIs(made.settingsOf(second), made.settings)
         self.assertEqual((made.settings.maxBodyBytes, made.settings.forwarded), (1 << 20, True))
 
+    def test_proxyProtocol(self) -> None:
+        made = self.read(
+            'pools.app.upstreams = ["http://a"]\n[[listeners]]\nendpoint = "tcp:80"\nproxy-protocol = ["10.0.0.0/8", "::1"]'
+        )
+        self.assertEqual([*map(str, made.listeners[0].proxyProtocol)], ["10.0.0.0/8", "::1/128"])
+        self.assertEqual(self.read(configurationText(made)).listeners, made.listeners)
+        self.assertEqual(
+            self.problems('pools.a.upstreams = "http://a"\n[[listeners]]\nproxy-protocol = "::1"\n[[listeners]]\n'
+                          'endpoint = "tcp:80"\nproxy-protocol = 5'),
+            ["listeners[0]: has no endpoint",
+             "listeners[1]: proxy-protocol names the networks of those who send it, such as 10.0.0.0/8; not 5"],
+        )  # fmt: skip
+
     def test_pluginsKnowTheirPlaces(self) -> None:
         made = self.read(WHOLE)
         self.assertEqual(

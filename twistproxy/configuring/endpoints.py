@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from twisted.internet.endpoints import serverFromString
@@ -12,18 +13,73 @@ from twisted.plugin import getPlugins
 from twistproxy.config import ListenerConfig
 from twistproxy.configuring.reading import Reader
 from twistproxy.loader.strings import PluginString, formatPluginString, parsePluginString
-from twistproxy.suggest import didYouMean
+from twistproxy.settings import Network, parseNetworks
+from twistproxy.suggest import didYouMean, nearest
 
 _PATH_OPTIONS: Final = frozenset({"privateKey", "certKey", "extraCertChain", "dhParameters"})
-_ENDPOINTS: Final = ("tcp", "ssl", "unix", "tcp6", "systemd", "fd", "haproxy", "tls")
+_ENDPOINTS: Final = ("tcp", "ssl", "unix", "tcp6", "systemd", "fd", "tls")
 
 
-def readListener(reader: Reader, where: str, endpoint: Any) -> ListenerConfig | None:
+LISTENER_OPTIONS: Final = ("proxy-protocol",)
+"""What may follow an endpoint, after commas."""
+
+
+def readListener(reader: Reader, where: str, value: Any) -> ListenerConfig | None:
+    """C{ENDPOINT[,proxy-protocol=NETWORK]...}, or a table of the same."""
+    before = len(reader.problems)
+    if isinstance(value, Mapping):
+        table, at = dict(value), f"{where}.endpoint"
+    else:
+        table, at = _split(reader, where, value) if isinstance(value, str) else {"endpoint": value}, where
+    senders = _senders(reader, where, table.get("proxy-protocol", []))
+    endpoint = _endpoint(reader, at, table["endpoint"])
+    if endpoint is None or len(reader.problems) > before:
+        return None
+    return ListenerConfig(endpoint, senders, reader.place(at))
+
+
+def _split(reader: Reader, where: str, text: str) -> dict[str, Any]:
+    """The words of C{ENDPOINT[,NAME=VALUE]...}; a comma may belong to the endpoint."""
+    senders: list[str] = []
+    while True:
+        rest, comma, last = text.rpartition(",")
+        name, mark, value = last.partition("=")
+        if comma and mark and name in LISTENER_OPTIONS:
+            senders.insert(0, value)
+        elif comma and mark and nearest(name, LISTENER_OPTIONS):
+            reader.wrong(where, f"a listener has no option {name!r}{didYouMean(name, LISTENER_OPTIONS)}")
+        else:
+            return {"endpoint": text, "proxy-protocol": senders}
+        text = rest
+
+
+def _senders(reader: Reader, where: str, value: Any) -> tuple[Network, ...]:
+    """Networks whose connections begin with the PROXY protocol."""
+    found: list[Network] = []
+    for each in value if isinstance(value, list) else [value]:
+        try:
+            networks = parseNetworks(each) if isinstance(each, str) else ()
+        except ValueError as error:
+            reader.wrong(where, f"proxy-protocol: {error}")
+            continue
+        if not networks:
+            reader.wrong(where, f"proxy-protocol names the networks of those who send it, such as 10.0.0.0/8; not {each!r}")
+        found += networks
+    return tuple(found)
+
+
+def _endpoint(reader: Reader, where: str, written: Any) -> str | None:
     """An endpoint string, tried."""
-    if not isinstance(endpoint, str):
+    if not isinstance(written, str):
         reader.wrong(where, 'an endpoint is text such as "tcp:8080"')
         return None
+    endpoint: str = written
     try:
+        if endpoint.startswith("haproxy:"):
+            inner = endpoint.removeprefix("haproxy:")
+            hint = f"write '{inner},proxy-protocol=NETWORK'"
+            reader.wrong(where, f"haproxy: believes everybody who connects; {hint}, with the network of those who send PROXY")
+            return None
         endpoint = _absolute(reader, endpoint)
         if not endpoint.startswith("systemd:"):  # its sockets are there only when systemd starts the process
             serverFromString(None, endpoint)
@@ -32,7 +88,7 @@ def readListener(reader: Reader, where: str, endpoint: Any) -> ListenerConfig | 
     except Exception as error:
         reader.wrong(where, _endpointSentence(endpoint, error))
         return None
-    return ListenerConfig(endpoint, reader.place(where))
+    return endpoint
 
 
 def _absolute(reader: Reader, endpoint: str) -> str:

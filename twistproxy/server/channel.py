@@ -22,6 +22,7 @@ from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
 from twistproxy.server.progress import ackedBytes
+from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
 from twistproxy.tunnel import TunnelEnd, canHalfClose
@@ -63,8 +64,10 @@ class ClientChannel(Protocol):
     _acked: int | None = None
     _patience = 0.0  # how long the client may take nothing, in seconds
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, peer: ProxiedAddress | None = None) -> None:
+        """@param peer: who the client is, where that is not the other end of the transport."""
         self._engine = engine
+        self._peer = peer
         self._reader = RequestReader(engine.settings, engine.requestHeads)
         self._out = []
 
@@ -83,8 +86,9 @@ class ClientChannel(Protocol):
         transport, engine = self.transport, self._engine
         tune(transport, engine.settings.tcpKeepAlive)
         self._writer = writerFor(transport, self)
-        scheme = "https" if ISSLTransport.providedBy(transport) else "http"
-        self._identity = engine.identify(transport.getPeer(), scheme)
+        peer = self._peer
+        isSecure = ISSLTransport.providedBy(transport) or (peer is not None and peer.isSecure)
+        self._identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http")
         self.deadline = engine.sweeper.after(engine.settings.headTimeout)
         engine.sweeper.watch(self)
         engine.channels.add(self)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from errno import ECONNRESET, ENOTCONN, EPIPE, EWOULDBLOCK
+from errno import ECONNRESET, ENOTCONN, EOPNOTSUPP, EPIPE, EWOULDBLOCK
 from os import strerror
 from socket import IPPROTO_TCP, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Any
@@ -189,7 +189,9 @@ class MemorySocket:
 
     def getsockopt(self, level: int, name: int, size: int = 0) -> int | bytes:
         """The value that was set, or 0; of C{TCP_INFO} what counts the acknowledged bytes, here those that the peer has read."""
-        if (level, name) == (IPPROTO_TCP, _TCP_INFO) and not self._isUNIX:
+        if (level, name) == (IPPROTO_TCP, _TCP_INFO):
+            if self._isUNIX:
+                raise OSError(EOPNOTSUPP, strerror(EOPNOTSUPP))
             return struct.pack("=120xQ", self.peer.received)[:size]
         return self._options.get((level, name), 0)
 
