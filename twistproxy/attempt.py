@@ -15,6 +15,7 @@ from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
 from twistproxy.outgoing import framingLines, requestHead
 from twistproxy.settings import Settings
+from twistproxy.splicing import Splicer
 from twistproxy.sweep import Sweeper
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.pool import Ticket
@@ -124,6 +125,11 @@ class UpstreamAttempt:
     def sweeper(self) -> Sweeper:
         """What keeps its time."""
         return self._engine.sweeper
+
+    @property
+    def splicer(self) -> Splicer:
+        """What leaves bytes to the kernel."""
+        return self._engine.splicer
 
     # Getting a connection.
 

@@ -14,6 +14,7 @@ from twistproxy.forwarding import Identity, identify
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
 from twistproxy.settings import Settings
+from twistproxy.splicing import Splicer
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.trust import Trust
 from twistproxy.upstream.group import Administrative, UpstreamGroup
@@ -154,6 +155,7 @@ class Engine:
         self.errorHandlers = tuple(errorHandlers)
         self.accessLogs = tuple(accessLogs)
         self.sweeper = Sweeper(reactor)
+        self.splicer = Splicer(reactor, self.sweeper)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
         self.requestHeads = RequestMemory(settings.rememberedHeads)
         self.via = settings.via.encode("ascii")

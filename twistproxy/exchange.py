@@ -353,8 +353,8 @@ class Exchange:
             return
         self._committed = True
         self.code = 101
-        idle = self.settings.tunnelIdleTimeout
-        self.tunnel = switch(self._client, attempt, attempt.connection, response, self._upgrade, idle, self._tunnelEnded)
+        connection, settings = attempt.connection, self.settings
+        self.tunnel = switch(self._client, attempt, connection, response, self._upgrade, settings, self._tunnelEnded)
 
     def _tunnelEnded(self, statistics: TunnelStatistics) -> None:
         self.bytesOut = statistics.fromUpstream

@@ -165,6 +165,7 @@ def drainEngine(engine: Engine) -> Deferred[None]:
             channel.abort()
         engine.pools.abort()
         engine.sweeper.stop()
+        engine.splicer.close()
 
     draining = engine.drain()
     draining.addTimeout(engine.settings.drainTimeout, engine.reactor)

@@ -146,6 +146,12 @@ class Settings:
     forwarded: bool = _setting("yes-no", False, "Send RFC 7239 Forwarded as well.")
 
     # The rest.
+    splice: bool = _setting(
+        "yes-no",
+        True,
+        "Let the Linux kernel move long bodies of known length, and tunnels in which a lot moves, between plain TCP and UNIX "
+        "sockets; no: all through buffers.",
+    )
     maxTries: int = _setting("count", 0, "Most upstreams asked for one request; 0: each once.")
     hookTimeout: float = _setting("duration", 30.0, "Longest wait for a plugin's answer.")
     rememberedHeads: int = _setting(

@@ -9,6 +9,7 @@ from twistproxy.attempt import UpstreamAttempt
 from twistproxy.delivery import ClientStream
 from twistproxy.forwarding import responseItems
 from twistproxy.messages import Response
+from twistproxy.settings import Settings
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ def switch(
     connection: UpstreamConnection,
     response: Response,
     protocol: bytes,
-    idleTimeout: float,
+    settings: Settings,
     ended: Callable[[TunnelStatistics], None],
 ) -> Tunnel:
     """Send the 101 and splice.
 
     @param protocol: that both sides switch to.
-    @param idleTimeout: seconds in which something has to move.
+    @param settings: those of the route.
     @param ended: called when both connections are gone, after the attempt was reported.
     """
     items = responseItems(response.headers.items, ())
@@ -41,7 +42,9 @@ def switch(
         attempt.end("")
         ended(statistics)
 
-    tunnel = Tunnel(client.transport, connection.transport, attempt.sweeper, idleTimeout, tunnelEnded)
+    splicer = attempt.splicer if settings.splice else None
+    idle = settings.tunnelIdleTimeout
+    tunnel = Tunnel(client.transport, connection.transport, attempt.sweeper, idle, tunnelEnded, splicer)
     fromUpstream = connection.startTunnel(tunnel.upstream)
     tunnel.start(client.splice(tunnel.client), fromUpstream)
     return tunnel

@@ -1,8 +1,9 @@
 """After a 101: two transports spliced, byte for byte, until both directions have ended.
 
-Each end writes what it receives to the other's transport, and stops reading while the other's buffer is full. A
-half-close is passed on where both sides can have one; where one cannot (TLS in Twisted), the end of one direction ends
-both. From here on nothing of HTTP is ever written.
+Each end writes what it receives to the other's transport, and stops reading while the other's buffer is full; a
+direction in which a lot moves is left to the kernel, see splicing.py. A half-close is passed on where both sides can
+have one; where one cannot (TLS in Twisted), the end of one direction ends both. From here on nothing of HTTP is ever
+written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.python.failure import Failure
 
+from twistproxy.splicing import BULK, LONG, Flow, Splicer
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.writing import Writer
 
@@ -47,9 +49,10 @@ class TunnelEnd:
 
     @ivar received: bytes that came in here.
     @ivar inputEnded: whether this side will send no more.
+    @ivar flow: what takes our input while the kernel moves it.
     """
 
-    __slots__ = ("_tunnel", "_write", "inputEnded", "isLost", "other", "received", "transport", "writer")
+    __slots__ = ("_bulk", "_tunnel", "_write", "flow", "inputEnded", "isLost", "other", "received", "transport", "writer")
 
     other: TunnelEnd
     writer: Writer
@@ -61,6 +64,8 @@ class TunnelEnd:
         self.received = 0
         self.inputEnded = False
         self.isLost = False
+        self.flow: Flow | None = None
+        self._bulk = 0  # received in large pieces since the last flow
 
     def join(self, other: TunnelEnd) -> None:
         """C{other} is where everything goes, and what stops this side when there is too much of it."""
@@ -71,10 +76,44 @@ class TunnelEnd:
 
     def dataReceived(self, data: bytes) -> None:
         """Pass it on."""
-        self.received += len(data)
+        size = len(data)
+        self.received += size
         tunnel = self._tunnel
         tunnel.deadline = tunnel.nextDeadline()
         self._write([data])
+        if size >= BULK:
+            self._bulk += size
+            if self._bulk >= LONG:
+                self._splice()
+
+    def _splice(self) -> bool:
+        """Leave our input to the kernel, if it is worth that and can be now.
+
+        @return: whether that was done.
+        """
+        splicer, other = self._tunnel.splicer, self.other
+        if splicer is None or self._bulk < LONG or self.flow is not None or self.inputEnded or other.isLost:
+            return False
+        self.flow = splicer.begin(self, self.transport, other.transport, other.writer)
+        return self.flow is not None
+
+    def flowMoved(self, size: int) -> None:
+        """L{twistproxy.splicing.FlowSource}."""
+        self.received += size
+        tunnel = self._tunnel
+        tunnel.deadline = tunnel.nextDeadline()
+
+    def flowEnded(self) -> None:
+        """L{twistproxy.splicing.FlowSource}."""
+        self.flow = None
+        self._bulk = 0
+        if not self.isLost and not self.other.writer.isFull:
+            self.transport.resumeProducing()
+
+    def flowBroken(self, error: OSError) -> None:
+        """L{twistproxy.splicing.FlowSource}: cut this side, and the other with it."""
+        if not self.isLost:
+            self.transport.abortConnection()
 
     def writingPaused(self) -> None:
         """L{twistproxy.writing.WritingOwner}: our buffer is full."""
@@ -82,8 +121,9 @@ class TunnelEnd:
 
     def writingResumed(self) -> None:
         """It is empty again."""
-        if not self.other.inputEnded:  # else Twisted would read the end of the input again and again
-            self.other.transport.resumeProducing()
+        other = self.other
+        if not other.inputEnded and not other._splice():  # else Twisted would read the end of the input again and again
+            other.transport.resumeProducing()
 
     def readConnectionLost(self) -> None:
         """This side sends no more: pass that on, once what it sent is written."""
@@ -104,6 +144,10 @@ class TunnelEnd:
         """This side is gone: the other follows, in the same manner."""
         self.isLost = self.inputEnded = True
         other = self.other
+        if self.flow is not None:
+            self.flow.leave()
+        if other.flow is not None:
+            other.flow.leave(deliver=False)
         clean = reason.check(ConnectionDone) is not None
         if not other.isLost:
             other.writer.stop()
@@ -120,9 +164,10 @@ class Tunnel:
     @ivar client: the end towards the client; its protocol passes on its events there.
     @ivar upstream: the same towards the upstream.
     @ivar deadline: see L{twistproxy.sweep.Watched}: a tunnel in which nothing moves is closed.
+    @ivar splicer: leaves directions to the kernel; None where nothing is to be.
     """
 
-    __slots__ = ("_ended", "_idleTimeout", "_reason", "_sweeper", "client", "deadline", "upstream")
+    __slots__ = ("_ended", "_idleTimeout", "_reason", "_sweeper", "client", "deadline", "splicer", "upstream")
 
     def __init__(
         self,
@@ -131,8 +176,10 @@ class Tunnel:
         sweeper: Sweeper,
         idleTimeout: float,
         ended: Callable[[TunnelStatistics], None],
+        splicer: Splicer | None = None,
     ) -> None:
         self._sweeper = sweeper
+        self.splicer = splicer
         self._idleTimeout = idleTimeout
         self._ended: Callable[[TunnelStatistics], None] | None = ended
         self._reason = ""
@@ -167,6 +214,9 @@ class Tunnel:
         """Close both sides, once what was received is written."""
         self._reason = self._reason or reason
         self.deadline = self.nextDeadline()  # for a side that does not take what is left
+        for end in (self.client, self.upstream):
+            if end.flow is not None:
+                end.flow.leave()
         for end in (self.client, self.upstream):
             if not end.isLost:
                 end.writer.stop()

@@ -10,7 +10,7 @@ L{PlainWriter} is for all other transports: TLS, other reactors' own, those of t
 from __future__ import annotations
 
 import socket
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport, ISystemHandle
 from zope.interface import implementer
@@ -33,7 +33,19 @@ class WritingOwner(Protocol):
 
 
 class Writer(Protocol):
-    """What both kinds of writer do."""
+    """What both kinds of writer do.
+
+    @ivar isEmpty: whether the transport's buffer is known to be empty.
+    @ivar isFull: whether the owner was told to pause.
+    """
+
+    @property
+    def isEmpty(self) -> bool:
+        """See above."""
+
+    @property
+    def isFull(self) -> bool:
+        """See above."""
 
     def write(self, pieces: list[bytes]) -> None:
         """Send these, in order; the list is the writer's now."""
@@ -54,9 +66,11 @@ class Writer(Protocol):
 
 @implementer(IPushProducer)
 class PlainWriter:
-    """Leaves everything to the transport."""
+    """Leaves everything to the transport, and never knows that its buffer is empty."""
 
     __slots__ = ("_owner", "_paused", "_resetting", "_transport")
+
+    isEmpty: ClassVar = False
 
     def __init__(self, transport: Any, owner: WritingOwner) -> None:
         self._transport = transport
@@ -64,6 +78,11 @@ class PlainWriter:
         self._paused = False
         self._resetting = False
         transport.registerProducer(self, True)
+
+    @property
+    def isFull(self) -> bool:
+        """L{Writer.isFull}."""
+        return self._paused
 
     def write(self, pieces: list[bytes]) -> None:
         """L{Writer.write}."""
@@ -119,6 +138,16 @@ class EagerWriter:
         self._paused = False
         self._resetting = False
         transport.registerProducer(self, False)
+
+    @property
+    def isEmpty(self) -> bool:
+        """L{Writer.isEmpty}."""
+        return not self._held
+
+    @property
+    def isFull(self) -> bool:
+        """L{Writer.isFull}."""
+        return self._paused
 
     def write(self, pieces: list[bytes]) -> None:
         """L{Writer.write}."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = [f"test_{name}.py" for name in ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos")]
+FILES = [f"test_{name}.py" for name in ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing")]
 
 
 @pytest.mark.slow
