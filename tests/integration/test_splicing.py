@@ -97,7 +97,7 @@ async def test_tunnelsMoveAnyMixBothWays(network: Network) -> None:
     def serve(connection: socket.socket) -> None:
         readHead(connection)
         connection.sendall(SWITCH)
-        up, down, reading = script
+        up, _, reading = script
         arrived.extend(together(lambda: finish(connection, up), lambda: read(connection, reading)))
 
     def finish(sock: socket.socket, sending: list[tuple[int, float]]) -> bytes:
