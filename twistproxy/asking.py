@@ -94,6 +94,8 @@ class Asking:
             wrong = TypeError(f"pick returned {upstream!r}, which is no candidate")
             asker.hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure(wrong))
         else:
+            if upstream in group.trials:
+                group.picked(upstream)
             self._try(upstream, group.report)
 
     def _try(self, upstream: Upstream, report: Callable[[Upstream, Outcome], None] | None) -> None:

@@ -35,6 +35,7 @@ class CommandLine:
     middleware: list[str] = Factory(list)
     errorHandlers: list[str] = Factory(list)
     health: list[str] = Factory(list)
+    passive: list[str] = Factory(list)
     settings: list[str] = Factory(list)
     accessLogs: list[str] = Factory(list)
     errorLog: str | None = None
@@ -133,7 +134,10 @@ def _readSettings(reader: Reader, words: CommandLine) -> dict[str, object]:
 
 def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
     """The pool C{default}, unless the file has pools."""
-    given = {"--upstream": words.upstreams, "--demo": words.demo, "--balancer": words.balancer, "--health": words.health}
+    given = {
+        "--upstream": words.upstreams, "--demo": words.demo, "--balancer": words.balancer, "--health": words.health,
+        "--passive": words.passive,
+    }  # fmt: skip
     if draft.source and draft.pools:
         for option, value in given.items():
             if value:
@@ -154,6 +158,7 @@ def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
         counted("--upstream", words.upstreams),
         None if words.balancer is None else ("--balancer", words.balancer),
         counted("--health", words.health),
+        counted("--passive", words.passive),
         mayBeEmpty=words.demo,
     )
     draft.pools.append(readPool(reader, pool))

@@ -128,6 +128,7 @@ class PoolConfig:
         order.
     @ivar balancer: picks among them.
     @ivar health: checks that all of them get.
+    @ivar passive: checks that learn from the traffic.
     @ivar settings: those that differ from the proxy's, by attribute of L{Settings}.
     """
 
@@ -135,6 +136,7 @@ class PoolConfig:
     upstreams: tuple[UpstreamConfig | PluginUse, ...]
     balancer: PluginUse
     health: tuple[PluginUse, ...] = ()
+    passive: tuple[PluginUse, ...] = ()
     settings: Mapping[str, Any] = field(factory=dict)
     place: str = field(default="", eq=False)
 
@@ -153,6 +155,7 @@ class PoolConfig:
         yield from self.sources
         yield self.balancer
         yield from self.health
+        yield from self.passive
 
 
 @frozen
@@ -234,9 +237,9 @@ class Configuration:
                 return each
         raise KeyError(name)
 
-    def settingsOf(self, route: RouteConfig) -> Settings:
-        """The settings that hold for C{route}."""
-        return self.settings.with_(**route.settings) if route.settings else self.settings
+    def settingsOf(self, where: RouteConfig | PoolConfig) -> Settings:
+        """The settings that hold for a route or a pool."""
+        return self.settings.with_(**where.settings) if where.settings else self.settings
 
     def withUpstreams(self, pool: str, urls: Iterable[str]) -> Configuration:
         """A copy in which C{pool} has these upstreams as well, as the demo's."""

@@ -25,7 +25,7 @@ TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS)
-POOL_KEYS: Final = ("upstreams", "balancer", "health", "settings")
+POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings")
 ROUTE_KEYS: Final = (
     "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",
 )  # fmt: skip
@@ -103,6 +103,7 @@ def _poolWords(reader: Reader, name: str, value: Any) -> PoolWords:
         indexed(f"{where}.upstreams", _listed(table.get("upstreams", []))),
         (f"{where}.balancer", table["balancer"]) if "balancer" in table else None,
         indexed(f"{where}.health", _listed(table.get("health", []))),
+        indexed(f"{where}.passive", _listed(table.get("passive", []))),
         readSettings(reader, lambda name: f"{where}.settings.{name}", settings.items(), POOL_SETTINGS),
     )
 

@@ -55,6 +55,7 @@ def _pool(pool: PoolConfig) -> Iterator[str]:
     yield "]"
     yield f"balancer = {_use(pool.balancer)}"
     yield from _plugins("health", pool.health)
+    yield from _plugins("passive", pool.passive)
     yield from _ownSettings(pool.settings)
 
 

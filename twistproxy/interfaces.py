@@ -125,6 +125,24 @@ class IHealthCheck(Interface):
         """One check. An exception counts as failed."""
 
 
+class IPassiveCheck(Interface):
+    """Learns from the traffic whether an upstream is well. I{Sync}."""
+
+    def judge(outcome: Outcome, memory: dict[str, Any], now: float) -> float:
+        """Called with the outcome of each attempt at an upstream that gets requests, but for those that tell nothing about
+        it: the client left, or the proxy gave up by itself.
+
+        @param memory: a dict for this check and this upstream, kept as long as the upstream is known, over snapshots too.
+        @param now: in seconds of the proxy's clock.
+        @return: for how many seconds the upstream is to be left out, 0 for not at all. It is asked nevertheless when nobody
+            else is left, and the only one that is well stays.
+
+        An exception is logged and counts as 0. A check may have an attribute C{hasTrial}: whether an upstream that was left
+        out then gets one request at a time until one goes well; and C{maxEjected}: the share of the pool, up to 1.0, that
+        may be left out at once; one upstream always may.
+        """
+
+
 class IRetryPolicy(Interface):
     """Decides after each attempt. I{Sync}."""
 

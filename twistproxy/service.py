@@ -74,8 +74,11 @@ def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[Plug
     groups: dict[str, UpstreamGroup] = {}
     for pool in configuration.pools:
         members = [each.build() for each in pool.servers]
-        settings = configuration.settings.with_(**pool.settings)
-        groups[pool.name] = UpstreamGroup.configured(pool.name, plugins[pool.balancer], members, settings, reactor.seconds)
+        settings = configuration.settingsOf(pool)
+        passive = [plugins[use] for use in pool.passive]
+        groups[pool.name] = UpstreamGroup.configured(
+            pool.name, plugins[pool.balancer], members, settings, reactor.seconds, passive
+        )
     routes = _routes(configuration, plugins, groups)
     routeFor = Router((each.match, route) for each, route in routes).route
     handlers = [plugins[use] for use in configuration.errorHandlers]
@@ -114,7 +117,7 @@ class ProxyService(MultiService):
                 self._addSources(pool)
             if pool.health:
                 checks = [plugins[use] for use in pool.health]
-                checking = HealthChecks(reactor, self.engine.groups[pool.name], checks, configuration.settings)
+                checking = HealthChecks(reactor, self.engine.groups[pool.name], checks, configuration.settingsOf(pool))
                 checking.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def _accessLog(self, config: AccessLogConfig | PluginUse) -> Any:

@@ -72,6 +72,10 @@ class Options(usage.Options):
         """SPEC of a health check. Repeatable."""
         self.words.health.append(spec)
 
+    def opt_passive(self, spec: str) -> None:
+        """SPEC of what learns from the traffic which upstreams fail: max-fails or outlier. Repeatable."""
+        self.words.passive.append(spec)
+
     def opt_config(self, path: str) -> None:
         """FILE.toml with all of this and more: several pools and routes."""
         self.words.configFile = path

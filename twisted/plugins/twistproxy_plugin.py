@@ -6,7 +6,14 @@ Every start of any Twisted command may import this module, so it names things an
 
 from twisted.application.service import ServiceMaker
 
-from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier, IUpstreamSource
+from twistproxy.interfaces import (
+    IBalancer,
+    IDirector,
+    IErrorHandler,
+    IPassiveCheck,
+    IResponseModifier,
+    IUpstreamSource,
+)
 from twistproxy.plugin import Plugin
 
 revproxy = ServiceMaker(
@@ -33,6 +40,22 @@ consistentHash = Plugin(
     summary="the same one for the same client, header, cookie, query argument or path",
     example="consistent-hash:key=header\\:X-User",
 )
+
+maxFails = Plugin(
+    "max-fails",
+    "twistproxy.health.maxfails.MaxFails",
+    IPassiveCheck,
+    summary="leaves out upstreams after so many failures, then tries them with one request",
+    example="max-fails:3:timeout=10s",
+)
+outlier = Plugin(
+    "outlier",
+    "twistproxy.health.outlier.Outlier",
+    IPassiveCheck,
+    summary="leaves out upstreams that fail several times in a row, longer each time",
+    example="outlier:errors=5:max-ejected=50",
+)
+"""What learns from the traffic which upstreams fail."""
 
 stripPrefix = Plugin(
     "strip-prefix",

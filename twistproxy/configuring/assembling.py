@@ -19,7 +19,7 @@ from twistproxy.config import (
 from twistproxy.configuring.reading import Reader, Written
 from twistproxy.configuring.upstreams import readUpstream
 from twistproxy.errors import ConfigurationError
-from twistproxy.interfaces import IBalancer, IHealthCheck
+from twistproxy.interfaces import IBalancer, IHealthCheck, IPassiveCheck
 from twistproxy.location import parseLocation
 from twistproxy.routing import unreachable
 from twistproxy.settings import Settings
@@ -61,6 +61,7 @@ class PoolWords:
     upstreams: Sequence[Written]
     balancer: Written | None = None
     health: Sequence[Written] = ()
+    passive: Sequence[Written] = ()
     settings: Mapping[str, Any] = Factory(dict)
     mayBeEmpty: bool = False
 
@@ -87,12 +88,14 @@ def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
     place, written = words.balancer or (f"{words.place} (default balancer)", _defaultBalancer(upstreams))
     balancer = reader.plugin(place, IBalancer, written)
     health = reader.plugins(IHealthCheck, words.health)
+    passive = reader.plugins(IPassiveCheck, words.passive)
     # Where the balancer was wrong the pool is never used; it only has to be there for the routes that name it.
     return PoolConfig(
         words.name,
         upstreams,
         balancer,  # type: ignore[arg-type]
         health,
+        passive,
         words.settings,
         reader.place(words.place),
     )

@@ -30,6 +30,10 @@ POOL_SETTINGS: Final = frozenset(
         "discoveryInterval",
         "discoveryMaxShrink",
         "discoveryShrinkHold",
+        "healthFall",
+        "healthInterval",
+        "healthRise",
+        "healthTimeout",
         "panicThreshold",
         "slowStart",
     }

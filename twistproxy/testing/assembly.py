@@ -22,6 +22,7 @@ from twistproxy.interfaces import (
     IErrorHandler,
     IHealthCheck,
     IMiddleware,
+    IPassiveCheck,
     IResponseModifier,
     IRetryPolicy,
     IRoundTripper,
@@ -51,6 +52,7 @@ KINDS: Final[Mapping[str, type[Interface]]] = {
     "retryPolicy": IRetryPolicy,
     "roundTripper": IRoundTripper,
     "health": IHealthCheck,
+    "passive": IPassiveCheck,
     "source": IUpstreamSource,
 }
 """The kinds of plugins that a harness takes, by their keyword."""
@@ -103,7 +105,8 @@ class ProxyUnderTest:
     def _group(self, at: int, name: str) -> UpstreamGroup:
         balancer = self._one("balancer") if name == "default" else None
         members = [each.listen(self._network, f"10.0.{at}.{i}:80") for i, each in enumerate(self.pools[name], 1)]
-        return UpstreamGroup.configured(name, balancer or RoundRobin(), members, self._settings, self._network.seconds)
+        passive = self._made("passive") if name == "default" else ()
+        return UpstreamGroup.configured(name, balancer or RoundRobin(), members, self._settings, self._network.seconds, passive)
 
     def _plannedServices(self, group: UpstreamGroup, settings: Settings) -> list[Any]:
         """What runs beside the engine: services among the plugins, health checks, sources of upstreams."""

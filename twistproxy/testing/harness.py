@@ -54,6 +54,7 @@ class ProxyHarness:
         retryPolicy: PluginLike = None,
         roundTripper: PluginLike = None,
         health: PluginLike = None,
+        passive: PluginLike = None,
         source: PluginLike = None,
         upstream: FakeUpstream | None = None,
         upstreams: UpstreamLike | None = None,
@@ -82,7 +83,7 @@ class ProxyHarness:
         plugins = {
             "director": director, "modifier": modifier, "middleware": middleware, "errorHandler": errorHandler,
             "balancer": balancer, "accessLog": accessLog, "retryPolicy": retryPolicy, "roundTripper": roundTripper,
-            "health": health, "source": source,
+            "health": health, "passive": passive, "source": source,
         }  # fmt: skip
         members = upstreams if upstreams is not None else upstream or FakeUpstream()
         with self._failures.listening():

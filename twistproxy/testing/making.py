@@ -20,6 +20,7 @@ from twistproxy.interfaces import (
     IErrorHandler,
     IHealthCheck,
     IMiddleware,
+    IPassiveCheck,
     IPluginFactory,
     IResponseModifier,
     IRetryPolicy,
@@ -44,6 +45,7 @@ _HOOKS: Final[Mapping[type[Interface], str]] = {
     IRoundTripper: "roundTrip",
     IBalancer: "pick",
     IHealthCheck: "check",
+    IPassiveCheck: "judge",
     IUpstreamSource: "subscribe",
 }
 """The method that a function stands for."""

@@ -7,17 +7,19 @@ shown: to balancers as candidates, to people as each upstream's state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from twisted.logger import Logger
 
+from twistproxy.hooks import nameOf
 from twistproxy.interfaces import IBalancer
 from twistproxy.messages import Health, Outcome, Upstream
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.upstream.candidates import Candidates, Tiers
+from twistproxy.upstream.evidence import Evidence, describe, evidenceOf
 from twistproxy.upstream.slowstart import SlowStart
-from twistproxy.upstream.standing import Active, Administrative, Standing, Traffic
+from twistproxy.upstream.standing import Active, Administrative, Passive, Standing, Traffic
 from twistproxy.upstream.table import Entry, UpstreamTable
 
 __all__ = ["Administrative", "Candidates", "UpstreamGroup"]
@@ -30,7 +32,9 @@ class UpstreamGroup:
     """The members of one pool.
 
     @ivar name: as configured; C{"default"} for the command line's.
-    @ivar report: tells the balancer how an attempt ended; None when it says by C{ignoresOutcomes} that it would not listen.
+    @ivar report: tells the balancer, and passive checks, how an attempt ended; None when the balancer says by
+        C{ignoresOutcomes} that it would not listen, and nothing checks.
+    @ivar trials: upstreams that get one request to see how they fare; tell L{picked} when one of them does. Mostly empty.
     @ivar members: all of them, in the order of the configuration, then of the sources.
     @ivar table: what is known of them; the next group of the same name takes it over at a reload.
     @ivar warming: upstreams that came back a short time ago, with the time; empty most of the time. While there are any,
@@ -48,12 +52,14 @@ class UpstreamGroup:
         *,
         panicThreshold: float = 0.0,
         slowStart: SlowStart | None = None,
+        passive: Sequence[Any] = (),
         table: UpstreamTable | None = None,
         seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """
         @param panicThreshold: a percentage of members; when fewer than that are up, all are asked. 0: never.
         @param slowStart: gives upstreams that came back their share little by little; None: at once.
+        @param passive: L{twistproxy.interfaces.IPassiveCheck}s.
         @param table: what another group of this name knew.
         @param seconds: the clock, until L{keepTime} gives another.
         """
@@ -61,7 +67,10 @@ class UpstreamGroup:
         self.balancer = balancer
         self.members: tuple[Upstream, ...] = ()
         self.table = table or UpstreamTable()
-        self.report = None if getattr(balancer, "ignoresOutcomes", False) else self._report
+        self.trials: set[Upstream] = set()
+        self._passive = [(f"{i}: {nameOf(check)}", check) for i, check in enumerate(passive, 1)]
+        self._isBalancerDeaf = getattr(balancer, "ignoresOutcomes", False)
+        self.report = None if self._isBalancerDeaf and not passive else self._report
         self._slowStart = slowStart or SlowStart(0.0, seconds)
         self.warming: Mapping[Upstream, float] = self._slowStart.since
         self._panicThreshold = panicThreshold
@@ -82,13 +91,17 @@ class UpstreamGroup:
         upstreams: Sequence[Upstream],
         settings: Settings,
         seconds: Callable[[], float],
+        passive: Sequence[Any] = (),
     ) -> UpstreamGroup:
         """A pool to which C{settings} apply.
 
         @param seconds: the clock.
+        @param passive: L{twistproxy.interfaces.IPassiveCheck}s.
         """
-        slowStart = SlowStart(settings.slowStart, seconds)
-        return cls(name, balancer, upstreams, panicThreshold=settings.panicThreshold, slowStart=slowStart, seconds=seconds)
+        return cls(
+            name, balancer, upstreams, panicThreshold=settings.panicThreshold, seconds=seconds, passive=passive,
+            slowStart=SlowStart(settings.slowStart, seconds),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<UpstreamGroup {self.name} {[each.key for each in self.members]}>"
@@ -160,7 +173,9 @@ class UpstreamGroup:
         """Who may be asked now: at the first request after a change, for many may change together."""
         self._isStale = False
         wasPanic = self._tiers.isPanic
-        tried = {each.upstream for each in self._entries if each.standing.isTried}
+        trials = [each for each in self._entries if each.standing.verdict.traffic is Traffic.ONE]
+        tried = {each.upstream for each in trials if each.standing.isTried}
+        self.trials = {each.upstream for each in trials} - tried
         self._tiers = Tiers(self.members, self._panicThreshold, tried)
         if self._tiers.isPanic != wasPanic:
             if self._tiers.isPanic:
@@ -206,6 +221,57 @@ class UpstreamGroup:
             self._changed(entry, entry.standing.checked(name, health, self._seconds(), rise, fall))
             if health.share is not None:
                 self._slowStart.advise(entry.upstream, entry.standing.advisedShare)
+
+    # What the traffic shows.
+
+    def picked(self, upstream: Upstream) -> None:
+        """One of L{trials} gets its request now, and no other until it has ended."""
+        entry = self.table.get(upstream.key)
+        if entry is not None:
+            entry.standing.tried()
+            self._isStale = True
+
+    def _report(self, upstream: Upstream, outcome: Outcome) -> None:
+        """An attempt has ended."""
+        if not self._isBalancerDeaf:
+            try:
+                self.balancer.report(upstream, outcome)
+            except Exception:
+                _log.failure("The balancer of pool {pool} failed in report", pool=self.name)
+        if self._passive:
+            entry = self.table.get(upstream.key)
+            if entry is not None and entry.standing.passive is not Passive.EJECTED:
+                self._judge(entry, outcome)
+
+    def _judge(self, entry: Entry, outcome: Outcome) -> None:
+        """Ask the passive checks about an attempt's end."""
+        standing, now = entry.standing, self._seconds()
+        if standing.passive is Passive.TRIAL:
+            self._isStale = True  # its one request has ended
+        if evidenceOf(outcome) is Evidence.NOTHING:
+            self._changed(entry, standing.trialEnded(False, now))
+            return
+        for name, check in self._passive:
+            try:
+                seconds = check.judge(outcome, standing.memories.setdefault(name, {}), now)
+            except Exception:
+                _log.failure("Passive check {plugin} of pool {pool} failed", plugin=name, pool=self.name)
+                continue
+            if seconds > 0 and self._mayEject(entry, getattr(check, "maxEjected", 1.0)):
+                hasTrial = getattr(check, "hasTrial", False)
+                self._changed(entry, standing.eject(seconds, now, describe(outcome), hasTrial))
+                return
+        self._changed(entry, standing.trialEnded(True, now))
+
+    def _mayEject(self, entry: Entry, most: float) -> bool:
+        """Whether an upstream may be left out: there is another that is well, and not too many are left out already.
+
+        @param most: the share of the members that may be.
+        """
+        others = [each.standing for each in self._entries if each is not entry]
+        left = sum(each.passive is not Passive.FIT for each in others)
+        isAlone = not any(each.verdict.traffic is Traffic.ALL for each in others)
+        return not isAlone and (left == 0 or left + 1 <= most * len(self._entries))
 
     # What time does.
 
@@ -259,10 +325,3 @@ class UpstreamGroup:
         if entry.standing.startsSlowly:
             self._slowStart.begin(entry.upstream)
         self._slowStart.advise(entry.upstream, entry.standing.advisedShare)
-
-    def _report(self, upstream: Upstream, outcome: Outcome) -> None:
-        """Tell the balancer how an attempt ended."""
-        try:
-            self.balancer.report(upstream, outcome)
-        except Exception:
-            _log.failure("The balancer of pool {pool} failed in report", pool=self.name)
