@@ -106,18 +106,21 @@ class UpstreamConfig:
     @ivar weight: None when none was given, which is 1.
     @ivar maxConnections: most connections to it at once; 0: as many as the settings say.
     @ivar backup: whether it is asked only when all others are down.
+    @ivar priority: it is asked only when all with a lower number are down.
     """
 
     url: str
     weight: int | None = None
     maxConnections: int = 0
     backup: bool = False
+    priority: int = 0
     place: str = field(default="", eq=False)
 
     def build(self) -> Upstream:
         """The upstream."""
         weight = 1 if self.weight is None else self.weight
-        return Upstream(self.url, weight, backup=self.backup, maxConnections=self.maxConnections)
+        metadata = {"priority": self.priority} if self.priority else None
+        return Upstream(self.url, weight, metadata, backup=self.backup, maxConnections=self.maxConnections)
 
 
 @frozen

@@ -65,6 +65,8 @@ def _upstream(upstream: UpstreamConfig) -> str:
         table["weight"] = upstream.weight
     if upstream.maxConnections:
         table["max-conns"] = upstream.maxConnections
+    if upstream.priority:
+        table["priority"] = upstream.priority
     if upstream.backup:
         table["backup"] = True
     return _toml(table if len(table) > 1 else upstream.url)

@@ -28,7 +28,7 @@ from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
 from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.settings import Settings
-from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.group import UpstreamGroup, withBalancers
 
 _log = Logger()
 
@@ -108,7 +108,7 @@ class ReverseProxy(Service, ProxyFactory):
         route = Route(
             group,
             tuple(directors),
-            tuple(modifiers),
+            withBalancers([group, *(pools or {}).values()], modifiers),
             tuple(middleware),
             tuple(errorHandlers),
             name="default",

@@ -30,7 +30,7 @@ from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
 from twistproxy.server.proxied import ProxiedReactor
-from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.group import UpstreamGroup, withBalancers
 
 _log: Final = Logger()
 _YOUNG_OBJECTS: Final = 20_000
@@ -56,7 +56,7 @@ def _routes(
             Route(
                 groups[route.pool] if route.pool is not None else None,
                 built(route.directors),
-                built(route.modifiers),
+                withBalancers(_groupsOf(route, groups), built(route.modifiers)),
                 built(route.middleware),
                 built((*route.errorHandlers, *always)),
                 name=route.place or route.pool or "",
@@ -67,6 +67,11 @@ def _routes(
         )
         for route in configuration.routes
     ]
+
+
+def _groupsOf(route: RouteConfig, groups: Mapping[str, UpstreamGroup]) -> Sequence[UpstreamGroup]:
+    """The pools that its requests may go to: a director may choose any."""
+    return [group for name, group in groups.items() if route.directors or name == route.pool]
 
 
 def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], accessLogs: Sequence[Any]) -> Engine:

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from twistproxy.suggest import didYouMean, nearest
 
-UPSTREAM_OPTIONS: Final = ("weight", "max-conns", "backup")
+UPSTREAM_OPTIONS: Final = ("weight", "max-conns", "priority", "backup")
 """What may follow an upstream's URL, after commas."""
 
 
 def splitUpstream(text: str) -> dict[str, Any]:
-    """The words of C{URL[,weight=N][,max-conns=N][,backup]}; a comma may belong to the URL.
+    """The words of C{URL[,weight=N][,max-conns=N][,priority=N][,backup]}; a comma may belong to the URL.
 
     @raise ValueError: with a sentence for the person who wrote it.
     """

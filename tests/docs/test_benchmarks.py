@@ -56,6 +56,11 @@ def test_routesComparesSizes() -> None:
     assert re.search(r"^host and path( +[\d.]+){3}$", said, re.MULTILINE)
 
 
+def test_balancersComparesSizes() -> None:
+    said = run("balancers.py", "--sizes", "2", "3", "--rounds", "1", "--seconds", "0")
+    assert len(re.findall(r"^consistent-hash( +[\d.]+){2} +[\d.]+ ms +[\d.]+ ms$", said, re.MULTILINE)) == 2
+
+
 def test_compareNamesItsScenariosAndPeers() -> None:
     said = run("compare.py", "--help")
     for name in ("small", "browser", "churn", "down", "up", "ws", "idle"):

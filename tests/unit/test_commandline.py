@@ -154,6 +154,8 @@ class UpstreamTests(CommandLineCase):
             (URL, UpstreamConfig(URL)),
             (f"{URL},weight=3", UpstreamConfig(URL, 3)),
             (f"{URL},backup,max-conns=7,weight=2", UpstreamConfig(URL, 2, 7, True)),
+            (f"{URL},priority=0,weight=2", UpstreamConfig(URL, 2)),
+            (f"{URL},priority=7", UpstreamConfig(URL, priority=7)),
             (f"{URL}/a,b,c=d,weight=2", UpstreamConfig(f"{URL}/a,b,c=d", 2)),
             ("unix:/run/app.sock:/base,backup", UpstreamConfig("unix:/run/app.sock:/base", backup=True)),
             ("https://[::1]:8443/x?y=1,2", UpstreamConfig("https://[::1]:8443/x?y=1,2")),
@@ -163,6 +165,7 @@ class UpstreamTests(CommandLineCase):
     def test_theUpstreamItself(self) -> None:
         made = self.upstream(f"{URL},weight=3,max-conns=7,backup").build()
         self.assertEqual((made.key, made.weight, made.maxConnections, made.backup), (URL, 3, 7, True))
+        self.assertEqual(self.upstream(f"{URL},priority=7").build().metadata, {"priority": 7})
         self.assertEqual(self.upstream(URL).build().weight, 1)
 
     def test_balancerOnceThereIsAWeight(self) -> None:
@@ -188,6 +191,7 @@ class UpstreamTests(CommandLineCase):
             (f"{URL}/a,wieght=3", "an upstream has no option 'wieght'; did you mean 'weight'?"),
             (f"{URL},weight=0", "weight is a whole number from 1, not 0"),
             (f"{URL},weight", "weight takes a value"),
+            (f"{URL},priority=-1", "priority is a whole number from 0, not '-1'"),
             (f"{URL},backup=yes", "backup takes no value"),
             (f"{URL},weight=1,weight=2", "weight is given twice"),
             (f"{URL},max-conns=many", "max-conns is a whole number from 1, not 'many'"),

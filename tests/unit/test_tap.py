@@ -98,7 +98,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_helpPlugin(self) -> None:
         self.assertEqual(self.exits("--help-plugin", "consistent-hash"), 0)
-        self.assertIn("replicas  whole number  default 160", self.out.getvalue())
+        self.assertIn("replicas     whole number  default 160", self.out.getvalue())
         self.assertEqual(self.exits("--help-plugin", "consistant-hash"), 1)
         self.assertEqual(self.err.getvalue(), "no plugin is called 'consistant-hash'; did you mean 'consistent-hash'?\n")
 

@@ -37,9 +37,43 @@ consistentHash = Plugin(
     "consistent-hash",
     "twistproxy.balancers.consistenthash.ConsistentHash",
     IBalancer,
-    summary="the same one for the same client, header, cookie, query argument or path",
+    summary="the same one for the same client, header, cookie or path, by a ring",
     example="consistent-hash:key=header\\:X-User",
 )
+rendezvous = Plugin(
+    "rendezvous",
+    "twistproxy.balancers.rendezvous.Rendezvous",
+    IBalancer,
+    summary="the same one for the same key, by the highest score",
+    example="rendezvous:key=path",
+)
+leastConnections = Plugin(
+    "least-connections",
+    "twistproxy.balancers.leastconnections.LeastConnections",
+    IBalancer,
+    summary="the one with the fewest exchanges under way",
+)
+powerOfTwoChoices = Plugin(
+    "power-of-two-choices",
+    "twistproxy.balancers.poweroftwo.PowerOfTwoChoices",
+    IBalancer,
+    summary="the less busy of two at random",
+)
+peakEwma = Plugin(
+    "peak-ewma",
+    "twistproxy.balancers.peakewma.PeakEwma",
+    IBalancer,
+    summary="the quicker of two at random",
+    example="peak-ewma:decay=5s:penalty=2s",
+)
+stickyCookie = Plugin(
+    "sticky-cookie",
+    "twistproxy.balancers.stickycookie.StickyCookie",
+    IBalancer,
+    summary="the one that a cookie names",
+    example="sticky-cookie:cookie=session-host:max-age=1h",
+)
+"""The balancers that come with twistproxy."""
 
 maxFails = Plugin(
     "max-fails",

@@ -1,133 +1,114 @@
-"""The same upstream for the same key, and few keys that move when an upstream comes or goes.
-
-Every upstream has points on a ring, C{crc32(replica number + key of the upstream)}; a request goes to the
-first point at or after C{crc32(its key)}. An upstream that is down is passed over, so that only its own keys
-move.
-"""
+"""The same upstream for the same key, and few keys that move when an upstream comes or goes: a ring of hash values."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
+from typing import Final, Literal
 from zlib import crc32
 
 from zope.interface import implementer
 
+from twistproxy.balancers.boundedload import LoadBound
+from twistproxy.balancers.keys import keyFrom
 from twistproxy.balancers.randomchoice import RandomChoice
+from twistproxy.balancers.rings import Points, Ring, ketamaPoints, replicaPoints, shareOut
 from twistproxy.interfaces import IBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
-from twistproxy.suggest import didYouMean
 
-Key = Callable[[InboundRequest], bytes | None]
-"""Gives the key of a request; None when it has none."""
+_POINTS: Final[dict[str, Points]] = {"ketama": ketamaPoints, "crc32": replicaPoints}
+_FEW: Final = 4
+"""With fewer than a quarter of the upstreams left, the ring of all would have long gaps: then they get one of their own."""
 
 
 @implementer(IBalancer)
 class ConsistentHash:
-    """Pick the same upstream for the same key; requests without a key go anywhere."""
+    """Pick the same upstream for the same key; requests without a key go anywhere.
 
-    ignoresOutcomes = True
+    Every upstream has points on a ring, in proportion to its weight; a request goes to the first point at or after the
+    CRC-32 of its key. An upstream that is down is passed over, so that only its own keys move. With the ring C{ketama} every
+    key goes where nginx's C{hash KEY consistent} sends it, for the same servers and weights.
+    """
 
-    def __init__(self, key: str = "client", replicas: int = 160) -> None:
+    def __init__(
+        self,
+        key: str = "client",
+        replicas: int = 160,
+        ring: Literal["ketama", "crc32"] = "ketama",
+        loadFactor: int = 0,
+    ) -> None:
         """
-        @param key: C{client} for the client's address, C{header:NAME}, C{cookie:NAME}, C{query:NAME} or
-            C{path}.
-        @param replicas: points of an upstream of weight 1 on the ring; more spread keys more evenly.
+        @param key: C{client} for the client's address without its port, C{header:NAME}, C{cookie:NAME}, C{query:NAME},
+            C{path}, C{target} (path and query) or C{host}.
+        @param replicas: points on the ring for each unit of weight; more spread keys more evenly.
+        @param ring: where the points are: C{ketama} as in nginx; C{crc32} of replica number and upstream, as in textbooks.
+        @param loadFactor: an upstream that has so many percent of its fair share of what is under way is passed over, as by
+            HAProxy's hash-balance-factor; 125 to 200 is usual. 0: no bound.
         """
         if replicas < 1:
             raise ValueError("replicas is 1 or more")
+        if loadFactor and loadFactor < 100:
+            raise ValueError("load-factor is 100 (percent) or more, or 0 for no bound")
         self._key = keyFrom(key)
         self._replicas = replicas
+        self._make = _POINTS[ring]
+        self._bound = LoadBound(loadFactor) if loadFactor else None
+        self.ignoresOutcomes = not loadFactor
         self._anywhere = RandomChoice()
-        self._points: list[int] = []
-        self._owners: list[Upstream] = []
+        self._points: dict[Upstream, array[int]] = {}
+        self._ring = Ring({})
+        self._few: Sequence[Upstream] = ()
+        self._fewRing = self._ring
 
     def pick(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Upstream | None:
-        """The owner of the key's point on the ring."""
+        """The owner of the key's point on the ring, or the next one that may be asked."""
         if not candidates:
             return None
         key = self._key(request)
-        if not key:
-            return self._anywhere.choose(candidates)
-        start = bisect_left(self._points, crc32(key))
-        owners = self._owners
-        for i in range(start, start + len(owners)):
-            owner = owners[i % len(owners)]
-            if owner in candidates:
-                return owner
-        return self._anywhere.choose(candidates)
+        ring = self._ring
+        if len(candidates) * _FEW < len(ring.owners):
+            ring = self._ringOf(candidates)
+        picked: Upstream | None = None
+        if key and len(ring):
+            value = crc32(key)
+            if self._bound is None:
+                picked = ring.first(value)
+                if picked not in candidates:
+                    picked = next((each for each in ring.walk(value) if each in candidates), None)
+            else:
+                picked = self._withSlots(ring, value, self._bound, candidates)
+        if picked is None:
+            picked = self._anywhere.pick(request, candidates)
+        if self._bound is not None and picked is not None:
+            self._bound.began(picked)
+        return picked
+
+    def _withSlots(self, ring: Ring, value: int, bound: LoadBound, candidates: Sequence[Upstream]) -> Upstream | None:
+        """The first that has a slot left; where none has, the first."""
+        bound.among(candidates)
+        home: Upstream | None = None
+        for each in ring.walk(value):
+            if each in candidates:
+                if not bound.isFull(each):
+                    return each
+                home = home or each
+        return home
+
+    def _ringOf(self, candidates: Sequence[Upstream]) -> Ring:
+        if candidates is not self._few:
+            self._few = candidates
+            self._fewRing = Ring({each: self._points[each] for each in candidates if each in self._points})
+        return self._fewRing
 
     def report(self, upstream: Upstream, outcome: Outcome) -> None:
-        """Nothing is learnt."""
+        """One fewer is under way there."""
+        if self._bound is not None:
+            self._bound.ended(upstream)
 
     def upstreamsChanged(self, upstreams: Sequence[Upstream]) -> None:
-        """Make a new ring."""
-        ring: dict[int, Upstream] = {}
-        for upstream in upstreams:
-            for replica in range(self._replicas * upstream.weight):
-                # Where two points fall together the first stays, whatever the order: keys must not move for it.
-                point = crc32(f"{replica}{upstream.key}".encode())
-                other = ring.get(point)
-                if other is None or upstream.key < other.key:
-                    ring[point] = upstream
-        self._points = sorted(ring)
-        self._owners = [ring[point] for point in self._points]
-
-
-def keyFrom(text: str) -> Key:
-    """What makes the key of a request, from the text of the option.
-
-    @raise ValueError: with a sentence for the person who wrote it.
-    """
-    kind, _, name = text.partition(":")
-    if kind in _NAMELESS and not name:
-        return _NAMELESS[kind]
-    if kind in _NAMED and name:
-        return _NAMED[kind](name.encode())
-    if kind in _NAMED:
-        raise ValueError(f"key: {kind} needs a name, as in {kind}\\:NAME")
-    known = ", ".join([*_NAMELESS, *(f"{each}:NAME" for each in _NAMED)])
-    raise ValueError(f"key: {text!r} is none of {known}{didYouMean(kind, [*_NAMELESS, *_NAMED])}")
-
-
-def _client(request: InboundRequest) -> bytes | None:
-    return request.client.host.encode()
-
-
-def _path(request: InboundRequest) -> bytes | None:
-    return request.path
-
-
-def _header(name: bytes) -> Key:
-    def key(request: InboundRequest) -> bytes | None:
-        value: bytes | None = request.headers.get(name)
-        return value
-
-    return key
-
-
-def _cookie(name: bytes) -> Key:
-    def key(request: InboundRequest) -> bytes | None:
-        for line in request.headers.getRawHeaders(b"cookie", ()):
-            for pair in line.split(b";"):
-                found, _, value = pair.strip().partition(b"=")
-                if found == name:
-                    return bytes(value)
-        return None
-
-    return key
-
-
-def _query(name: bytes) -> Key:
-    def key(request: InboundRequest) -> bytes | None:
-        for pair in (request.query or b"").split(b"&"):
-            found, _, value = pair.partition(b"=")
-            if found == name:
-                return value
-        return None
-
-    return key
-
-
-_NAMELESS = {"client": _client, "path": _path}
-_NAMED = {"header": _header, "cookie": _cookie, "query": _query}
+        """Make a new ring, if there are others or other weights."""
+        points = shareOut(upstreams, self._replicas, self._make, self._points)
+        if points != self._points:
+            self._points = points
+            self._ring = Ring(points)
+        self._few = ()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
-from random import Random
 
 from zope.interface import implementer
 
+from twistproxy.balancers.draws import Draws
 from twistproxy.interfaces import IBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
@@ -17,7 +15,7 @@ from twistproxy.messages import InboundRequest, Outcome, Upstream
 class RandomChoice:
     """Pick at random, each upstream as often as its weight says."""
 
-    __slots__ = ("_candidates", "_random", "_sums")
+    __slots__ = ("_draws",)
 
     ignoresOutcomes = True
 
@@ -25,25 +23,11 @@ class RandomChoice:
         """
         @param seed: makes the picks repeatable, for tests.
         """
-        self._random = Random(seed).random
-        self._candidates: Sequence[Upstream] = ()
-        self._sums: list[int] = []
+        self._draws = Draws(seed)
 
     def pick(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Upstream | None:
         """Any of them."""
-        return self.choose(candidates)
-
-    def choose(self, candidates: Sequence[Upstream]) -> Upstream | None:
-        """Any of them, for other balancers that are at a loss."""
-        if candidates is not self._candidates:
-            self._candidates = candidates
-            self._sums = list(accumulate(each.weight for each in candidates))
-        if not candidates:
-            return None
-        total = self._sums[-1]
-        if not total:  # all weights are zero: then none is heavier than another
-            return candidates[int(self._random() * len(candidates))]
-        return candidates[bisect_right(self._sums, int(self._random() * total))]
+        return self._draws.one(candidates) if candidates else None
 
     def report(self, upstream: Upstream, outcome: Outcome) -> None:
         """Nothing is learnt."""

@@ -17,7 +17,7 @@ from twistproxy.upstreamtext import UPSTREAM_OPTIONS, splitUpstream
 
 
 def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
-    """C{URL[,weight=N][,max-conns=N][,backup]}, a table of the same, or a plugin that finds upstreams."""
+    """C{URL[,weight=N][,max-conns=N][,priority=N][,backup]}, a table of the same, or a plugin that finds upstreams."""
     if isinstance(value, Mapping):
         return reader.plugin(where, IUpstreamSource, value) if "url" not in value else _server(reader, where, value)
     if not isinstance(value, str):
@@ -40,12 +40,13 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamCon
             reader.wrong(where, f"an upstream has no option {name!r}{didYouMean(name, UPSTREAM_OPTIONS)}")
     weight = _count(reader, where, "weight", words.get("weight"))
     limit = _count(reader, where, "max-conns", words.get("max-conns"))
+    priority = _count(reader, where, "priority", words.get("priority"), 0)
     backup = words.get("backup", False)
     if not isinstance(backup, bool):
         reader.wrong(where, f"backup is true or false, not {backup!r}")
     if len(reader.problems) > before:
         return None
-    return UpstreamConfig(url, weight, limit or 0, backup, reader.place(where))
+    return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where))
 
 
 def _url(reader: Reader, where: str, written: Any) -> str:
@@ -71,13 +72,13 @@ def _urlHint(plugins: PluginSet, url: str) -> str:
     return f"; did you mean {near!r}?" if near and near != name else ""
 
 
-def _count(reader: Reader, where: str, name: str, value: Any) -> int | None:
+def _count(reader: Reader, where: str, name: str, value: Any, least: int = 1) -> int | None:
     if value is None:
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        reader.wrong(where, f"{name} is a whole number from 1, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        reader.wrong(where, f"{name} is a whole number from {least}, not {value!r}")
         return None
     return value
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from twistproxy.balancers.consistenthash import keyFrom
+from twistproxy.balancers.keys import keyFrom
 from twistproxy.directors.split import checkPools
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest, isToken

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from twistproxy.balancers.consistenthash import keyFrom
+from twistproxy.balancers.keys import keyFrom
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest
 from twistproxy.suggest import didYouMean

@@ -34,7 +34,7 @@ from twistproxy.settings import Settings, describeSettings, parseSetting
 from twistproxy.testing.making import PluginLike, makePlugins
 from twistproxy.testing.network import MemoryNetwork
 from twistproxy.testing.upstream import FakeUpstream
-from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.group import UpstreamGroup, withBalancers
 
 ADDRESS: Final = ("10.1.0.1", 8080)
 """Where the proxy listens."""
@@ -86,8 +86,9 @@ class ProxyUnderTest:
         self.plugins = {kind: makePlugins(kind, KINDS[kind], given, context) for kind, given in plugins.items()}
         groups = {name: self._group(at, name) for at, name in enumerate(self.pools)}
         route = Route(
-            groups["default"], self._made("director"), self._made("modifier"), self._made("middleware"),
-            self._made("errorHandler"), "default", retryPolicy=self._one("retryPolicy"), roundTripper=self._one("roundTripper"),
+            groups["default"], self._made("director"), withBalancers(groups.values(), self._made("modifier")),
+            self._made("middleware"), self._made("errorHandler"), "default", retryPolicy=self._one("retryPolicy"),
+            roundTripper=self._one("roundTripper"),
         )  # fmt: skip
         logs = [Recording(log, network) for log in self._made("accessLog")]
         self.engine = Engine(network, settings, groups, lambda request: route, self._made("errorHandler"), logs)

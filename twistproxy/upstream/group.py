@@ -6,13 +6,13 @@ shown: to balancers as candidates, to people as each upstream's state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.logger import Logger
 
 from twistproxy.hooks import nameOf
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IBalancer, IResponseModifier
 from twistproxy.messages import Health, Outcome, Upstream
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
@@ -26,6 +26,13 @@ __all__ = ["Administrative", "Candidates", "UpstreamGroup"]
 
 _log: Final = Logger(namespace="twistproxy.error")
 _changes: Final = Logger(namespace="twistproxy.health")
+
+
+def withBalancers(groups: Iterable[UpstreamGroup], modifiers: Iterable[Any]) -> tuple[Any, ...]:
+    """A route's modifiers; before them those balancers that are modifiers too, as one that sets a cookie."""
+    own = tuple(modifiers)
+    balancers = (each.balancer for each in groups)
+    return tuple(each for each in balancers if IResponseModifier.providedBy(each) and each not in own) + own
 
 
 class UpstreamGroup:

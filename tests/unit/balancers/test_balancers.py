@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.unit.balancers.picks import chiSquare, outcome, picks, request, upstreams
 from twistproxy.balancers.consistenthash import ConsistentHash
+from twistproxy.balancers.leastconnections import LeastConnections
+from twistproxy.balancers.peakewma import PeakEwma
+from twistproxy.balancers.poweroftwo import PowerOfTwoChoices
 from twistproxy.balancers.randomchoice import RandomChoice
+from twistproxy.balancers.rendezvous import Rendezvous
 from twistproxy.balancers.roundrobin import RoundRobin
+from twistproxy.balancers.stickycookie import StickyCookie
 from twistproxy.balancers.weighted import WeightedRoundRobin
 from twistproxy.interfaces import IBalancer
+from twistproxy.messages import Upstream
 
-ALL = (RandomChoice, RoundRobin, WeightedRoundRobin, ConsistentHash)
+ALL = (
+    RandomChoice, RoundRobin, WeightedRoundRobin, ConsistentHash, Rendezvous, LeastConnections, PowerOfTwoChoices, PeakEwma,
+    StickyCookie,
+)  # fmt: skip
+
+
+class Loop:
+    """Smooth weighted round robin as nginx writes it: through all candidates, one by one."""
+
+    def __init__(self, maxFails: int) -> None:
+        self.maxFails = maxFails
+        self.current: dict[Upstream, int] = {}
+        self.effective: dict[Upstream, int] = {}
+
+    def pick(self, candidates: Sequence[Upstream]) -> Upstream | None:
+        total, best = 0, None
+        for each in candidates:
+            if not each.weight:
+                continue
+            effective = self.effective.get(each, each.weight)
+            self.current[each] = self.current.get(each, 0) + effective
+            total += effective
+            self.effective[each] = min(each.weight, effective + 1)
+            if best is None or self.current[each] > self.current[best]:
+                best = each
+        assert best is not None
+        self.current[best] -= total
+        return best
+
+    def failed(self, upstream: Upstream) -> None:
+        cost = upstream.weight // self.maxFails if self.maxFails else 1
+        self.effective[upstream] = max(0, self.effective.get(upstream, upstream.weight) - cost)
 
 
 class EveryBalancerTests(SynchronousTestCase):
@@ -50,6 +89,17 @@ class RoundRobinTests(SynchronousTestCase):
         a, _, c, d = upstreams(1, 1, 1, 1)
         counts = Counter(picks(RoundRobin(), (a, c, d), 300))
         self.assertEqual(counts, {"a": 100, "c": 100, "d": 100})
+
+    def test_whoFailsEachTimeLeavesItsShareToAll(self) -> None:
+        """Nobody knows that b is down: it is tried each time. With one turn for all picks c would get nothing but these."""
+        members = upstreams(1, 1, 1, 1)
+        others = members[:1] + members[2:]
+        balancer = RoundRobin()
+        counts: Counter[str] = Counter()
+        for _ in range(400):
+            name = picks(balancer, members, 1)
+            counts[picks(balancer, others, 1) if name == "b" else name] += 1
+        self.assertLessEqual(max(counts.values()) - min(counts.values()), 1, counts)
 
 
 class RandomChoiceTests(SynchronousTestCase):
@@ -87,6 +137,50 @@ class WeightedRoundRobinTests(SynchronousTestCase):
             balancer.report(members[0], outcome(members[0], "connect_refused"))
         self.assertEqual(picks(balancer, members, 5), "bbbba")
         self.assertEqual(Counter(picks(balancer, members, 40)), {"a": 20, "b": 20})
+
+    def test_asNginxCountsFailures(self) -> None:
+        """max_fails=2: a failure takes half of the weight."""
+        members = upstreams(4, 4)
+        balancer = WeightedRoundRobin(maxFails=2)
+        picks(balancer, members, 1)
+        balancer.report(members[0], outcome(members[0], "connect_refused"))
+        balancer.report(members[0], outcome(members[0], "connect_refused"))
+        self.assertEqual(picks(balancer, members, 5), "bbbba")
+        light = WeightedRoundRobin(maxFails=3)
+        one = upstreams(1, 1)
+        picks(light, one, 1)
+        light.report(one[0], outcome(one[0], "connect_refused"))  # a third of 1 is 0 in whole numbers
+        self.assertEqual(picks(light, one, 4), "baba")
+
+    def test_samePicksAsTheTextsLoop(self) -> None:
+        """Any weights, failures and candidates: heaps only make it quicker."""
+        random = Random(5)
+        for _ in range(60):
+            members = upstreams(*(random.choice((0, 1, 1, 2, 3, 3, 7)) for _ in range(random.randint(1, 9))))
+            maxFails = random.choice((0, 0, 1, 3))
+            balancer, loop = WeightedRoundRobin(maxFails), Loop(maxFails)
+            candidates: Sequence[Upstream] = members
+            for _ in range(120):
+                if random.random() < 0.05:
+                    candidates = tuple(each for each in members if random.random() < 0.7) or members
+                if random.random() < 0.02:
+                    balancer.upstreamsChanged(members)
+                picked = balancer.pick(request(), candidates)
+                assert picked is not None
+                if any(each.weight for each in candidates):
+                    self.assertIs(picked, loop.pick(candidates))
+                if random.random() < 0.3:
+                    balancer.report(picked, outcome(picked, "connect_refused"))
+                    loop.failed(picked)
+
+    def test_heapsStayAsSmallAsTheCandidatesAre(self) -> None:
+        members = upstreams(2, 2, 2)
+        balancer = WeightedRoundRobin()
+        for _ in range(500):
+            picked = balancer.pick(request(), members)
+            assert picked is not None
+            balancer.report(picked, outcome(picked, "connect_refused"))
+        self.assertLessEqual(sum(map(len, balancer._heaps.values())), 3 * len(members))
 
     def test_onlyTheUpstreamsOwnFailuresCount(self) -> None:
         members = upstreams(4, 4)

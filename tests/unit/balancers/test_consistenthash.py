@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -14,6 +15,8 @@ from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IBalancer
 from twistproxy.loader.finder import findPlugins
 from twistproxy.messages import InboundRequest, Upstream
+
+KETAMA = Path(__file__).parents[2] / "data" / "nginx-ketama.csv"
 
 
 def made(members: tuple[Upstream, ...], **options: Any) -> ConsistentHash:
@@ -30,7 +33,7 @@ class RingTests(SynchronousTestCase):
     def test_pointsAreThoseOfTheText(self) -> None:
         """crc32 of replica number and address; the first point at or after the key's, wrapping."""
         members = upstreams(1, 1, 1)
-        balancer = made(members, replicas=10)
+        balancer = made(members, replicas=10, ring="crc32")
         ring = sorted((crc32(f"{i}{each.key}".encode()), each) for each in members for i in range(10))
         for asked in clients(200):
             point = crc32(asked.client.host.encode())
@@ -67,6 +70,28 @@ class RingTests(SynchronousTestCase):
         balancer = made(members)
         counts = Counter(balancer.pick(each, members) for each in clients(4000))
         self.assertTrue(0.65 < counts[members[0]] / 4000 < 0.85, counts)
+
+    def test_nginxsOwnPicks(self) -> None:
+        """What nginx picked for 1001 paths among nine servers of weight 100 (recorded by Pingora's authors)."""
+        members = tuple(Upstream(f"http://10.0.0.{at}:443", 100) for at in range(1, 10))
+        balancer = made(members, key="path")
+        with open(KETAMA, encoding="ascii") as file:
+            rows = [line.strip().split(",") for line in file]
+        self.assertEqual(len(rows), 1001)
+        for path, server in rows:
+            picked = balancer.pick(request(path.encode()), members)
+            assert picked is not None
+            self.assertEqual(picked.location.authority.decode(), server, path)
+
+    def test_fewLeftOfMany(self) -> None:
+        """They get a ring of their own, and the same keys as on the ring of all."""
+        members = tuple(Upstream(f"http://10.0.0.{at}") for at in range(40))
+        whole, few = made(members), members[3:8]
+        alone = made(few)
+        for asked in clients(200):
+            self.assertIs(whole.pick(asked, few), alone.pick(asked, few))
+            self.assertIs(whole.pick(asked, few), next(each for each in whole._ring.walk(crc32(asked.client.host.encode()))
+                                                       if each in few))  # fmt: skip
 
     def test_moreReplicasSpreadMoreEvenly(self) -> None:
         members = upstreams(1, 1, 1, 1)
@@ -116,10 +141,11 @@ class KeyTests(SynchronousTestCase):
     def test_mistakes(self) -> None:
         plugin = findPlugins().find("consistent-hash", IBalancer)
         for options, sentence in [
-            ({"key": "heder:X"}, "key: 'heder:X' is none of client, path, header:NAME, cookie:NAME, query:NAME"),
+            ({"key": "heder:X"}, "key: 'heder:X' is none of client, host, path, target, header:NAME, cookie:NAME, query:NAME"),
             ({"key": "header"}, "key: header needs a name, as in header\\:NAME"),
             ({"key": "path:x"}, "key: 'path:x' is none of"),
             ({"replicas": "0"}, "replicas is 1 or more"),
+            ({"load-factor": "99"}, "load-factor is 100 (percent) or more, or 0 for no bound"),
         ]:
             error = self.assertRaises(ConfigurationError, plugin.build, None, **options)
             self.assertIn(sentence, error.problems[0])

@@ -77,7 +77,7 @@ class Forgetful(RoundRobin):
     """Begins again at every snapshot."""
 
     def upstreamsChanged(self, upstreams: Any) -> None:
-        self._picks = -1
+        self._turns = {}
 
 
 class Slow(_Balancer):
@@ -88,23 +88,30 @@ class Slow(_Balancer):
         return super().pick(request, candidates)
 
 
-class NextInLine(RoundRobin):
+class OneTurnForAll(_Balancer):
+    """Counts picks, second tries too, so that these use up the turns of the one after next."""
+
+    picks = -1
+
+    def pick(self, request: Any, candidates: Any) -> Any:
+        self.picks += 1
+        return candidates[self.picks % len(candidates)] if candidates else None
+
+
+class NextInLine(_Balancer):
     """Passes the share of one who is down to its neighbour."""
 
-    def upstreamsChanged(self, upstreams: Any) -> None:
-        self.members = upstreams
+    picks = -1
 
     def pick(self, request: Any, candidates: Any) -> Any:
         if not candidates:
             return None
         members = self.members or candidates
-        self._picks += 1
+        self.picks += 1
         for at in range(len(members)):
-            if members[(self._picks + at) % len(members)] in candidates:
-                return members[(self._picks + at) % len(members)]
+            if members[(self.picks + at) % len(members)] in candidates:
+                return members[(self.picks + at) % len(members)]
         return candidates[0]
-
-    __slots__ = ("members",)
 
 
 class LeastRequests(_Balancer):
@@ -189,6 +196,7 @@ class CheckBalancerTests(SynchronousTestCase):
         self.assertIn("of all: shares [1, 1, 1, 1, 1]", self.complaint(_Balancer, shares="equal"))
         self.assertIn("of all: shares [5, 1, 1]", self.complaint(RoundRobin, shares="weights"))
         self.assertIn("when the first is down", self.complaint(NextInLine, shares="equal"))
+        self.assertIn("when the first fails each time", self.complaint(OneTurnForAll, shares="equal"))
 
     def test_load(self) -> None:
         for good in (LeastRequests, TwoChoices):
@@ -219,8 +227,16 @@ PROMISES: dict[str, dict[str, Any]] = {
     "random": {"shares": "weights"},
     "round-robin": {"shares": "equal", "golden": {(1,): "aaa", (1, 1, 1): "abcabca", (5, 1, 1): "abcabca"}},
     # nginx's commit that brought the smooth variant shows this sequence.
-    "weighted-round-robin": {"shares": "weights", "golden": {(5, 1, 1): "aabacaa" * 2, (1, 1): "abab", (4, 2): "abaaba"}},
+    "weighted-round-robin": {
+        "shares": "weights",
+        "golden": {(5, 1, 1): "aabacaa" * 2, (4, 3, 2): "abcabacba" * 2, (3, 1): "aaba" * 2, (1, 1): "abab", (4, 2): "abaaba"},
+    },
+    "least-connections": {"loadAware": True, "shares": "weights", "golden": {(1, 1, 1): "abcabca", (5, 1, 1): "aabacaa"}},
+    "power-of-two-choices": {"loadAware": True, "shares": "weights"},
+    "peak-ewma": {"loadAware": True, "latencyAware": True},
     "consistent-hash": {"hashing": True, "shares": "weights", "spread": 0.3},
+    "rendezvous": {"hashing": True, "shares": "weights"},
+    "sticky-cookie": {"loadAware": True, "shares": "weights", "golden": {(1, 1, 1): "abcabca"}},
 }
 """What each of the balancers that come with twistproxy promises."""
 
@@ -236,6 +252,13 @@ class BuiltInTests(SynchronousTestCase):
     def test_hashingByEveryKindOfKey(self) -> None:
         for key in ("client", "path", "header\\:X-User", "cookie\\:session", "query\\:q"):
             checkBalancer(f"consistent-hash:key={key}", hashing=True)
+            checkBalancer(f"rendezvous:key={key}", hashing=True)
+
+    def test_furtherOptions(self) -> None:
+        checkBalancer("consistent-hash:ring=crc32:replicas=100", hashing=True, shares="weights", spread=0.3)
+        checkBalancer("consistent-hash:load-factor=150", hashing=True)
+        checkBalancer("weighted-round-robin:max-fails=3", shares="weights", golden={(5, 1, 1): "aabacaa"})
+        checkBalancer("sticky-cookie:balancer=weighted-round-robin", shares="weights", golden={(4, 3, 2): "abcabacba"})
 
 
 class StatisticsTests(SynchronousTestCase):

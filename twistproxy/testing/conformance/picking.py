@@ -117,15 +117,38 @@ def sharesOut(make: MakeBench, byWeight: bool, spread: float) -> None:
         _compare("when the first is down", bench, byWeight, spread)
         bench.only(*bench.upstreams)
         _compare("when it is up again", bench, byWeight, spread)
+        _spreadsTheFailing(make(makeUpstreams(*weights)), byWeight, spread)
+
+
+def _spreadsTheFailing(bench: Bench, byWeight: bool, spread: float) -> None:
+    """One fails each time, and is asked again and again since nobody checks: its share goes to all others alike."""
+    whole, failing = bench.candidates, bench.upstreams[0]
+    others = bench.upstreams[1:]
+    counted = dict.fromkeys(others, 0)
+    for number in range(_PICKS // 2):
+        bench.candidates = whole
+        picked = bench.pick(number)
+        if picked is failing:
+            bench.report(picked, "connect_refused", 0, None)
+            bench.only(*others)
+            picked = bench.pick(number)
+        bench.report(picked)
+        counted[picked] += 1
+    shares = [each.weight if byWeight else 1 for each in others]
+    _judge("when the first fails each time", list(counted.values()), shares, spread)
 
 
 def _compare(when: str, bench: Bench, byWeight: bool, spread: float) -> None:
     shares = [each.weight if byWeight else 1 for each in bench.candidates]
-    counts = bench.counts(_PICKS)
+    _judge(when, bench.counts(_PICKS), shares, spread)
+
+
+def _judge(when: str, counts: Sequence[int], shares: Sequence[int], spread: float) -> None:
+    total = sum(counts)
     if spread:
-        fair = [_PICKS * share / sum(shares) for share in shares]
+        fair = [total * share / sum(shares) for share in shares]
         isFair = all(abs(count - each) <= spread * each + 4.5 * each**0.5 for count, each in zip(counts, fair, strict=True))
     else:
         isFair = chiSquare(counts, shares) > CHANCE
     if not isFair:
-        raise AssertionError(f"{when}: shares {shares} should be kept, but of {_PICKS} requests they get {counts}")
+        raise AssertionError(f"{when}: shares {shares} should be kept, but of {total} requests they get {counts}")

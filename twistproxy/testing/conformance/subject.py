@@ -70,7 +70,10 @@ class Subject:
 
     def kinds(self, made: Any) -> list[str]:
         """Which of the harness's keywords this object can be given for."""
-        return [_KIND_OF[each] for each in interfacesOf(made) if each in _KIND_OF]
+        kinds = [_KIND_OF[each] for each in interfacesOf(made) if each in _KIND_OF]
+        if "balancer" in kinds and "modifier" in kinds:
+            kinds.remove("modifier")  # a balancer that is a modifier too is asked without being named a second time
+        return kinds
 
 
 def interfacesOf(made: Any) -> list[type[Interface]]:
