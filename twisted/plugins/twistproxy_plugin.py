@@ -239,4 +239,11 @@ file = Plugin(
     summary="upstreams from a file, which is read again when it changes",
     example="file:upstreams.txt",
 )
+zookeeper = Plugin(
+    "zookeeper",
+    "twistproxy.discovery.zookeeper.ZooKeeper",
+    IUpstreamSource,
+    summary="upstreams from the children of a node of ZooKeeper",
+    example="zookeeper:/services/web:hosts=127.0.0.1\\:2181:format=http\\://%s/base",
+)
 """Where upstreams may be found."""
