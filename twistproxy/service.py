@@ -15,7 +15,15 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import FileLogObserver, ILogObserver, Logger, formatEventAsClassicLogText, globalLogPublisher
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    Logger,
+    LoggingFile,
+    LogLevel,
+    formatEventAsClassicLogText,
+    globalLogPublisher,
+)
 from twisted.python.failure import Failure
 from zope.interface import provider
 
@@ -40,7 +48,9 @@ _REOPENED: Final = ("tcp", "tcp4", "tcp6", "ssl", "tls", "unix")
 """Endpoints that can be opened, closed and opened again, unlike an inherited socket's."""
 
 ERROR_NAMESPACE: Final = "twistproxy.error"
-"""The logger namespace of failed exchanges and plugins: what C{--error-log} writes to its own file."""
+"""The logger namespace of failed exchanges and plugins."""
+_LOGGED: Final = (ERROR_NAMESPACE, "twistproxy.discovery")
+"""What C{--error-log} writes to its own file: also which upstreams come and go, and what is wrong with what finds them."""
 
 
 def _routes(
@@ -215,13 +225,13 @@ class ProxyService(MultiService):
         try:
             self._errorFile = open(path, "a", encoding="utf-8")  # noqa: SIM115 - kept while the service runs
         except OSError as error:
-            print(f"--error-log: {path}: {error.strerror}", file=sys.stderr, flush=True)
+            print(f"--error-log: {path}: {error.strerror}", file=_terminal("stderr"), flush=True)
             raise SystemExit(1) from None
         to = FileLogObserver(self._errorFile, formatEventAsClassicLogText)
 
         @provider(ILogObserver)
         def observe(event: Any) -> None:
-            if event.get("log_namespace") == ERROR_NAMESPACE:
+            if event.get("log_namespace") in _LOGGED and event["log_level"] >= LogLevel.info:
                 to(event)
 
         self._observer = observe
@@ -229,7 +239,7 @@ class ProxyService(MultiService):
 
     def _notListening(self, failure: Failure, endpoint: str) -> None:
         problem = f"{endpoint}: {failure.getErrorMessage()}"
-        print(problem, file=sys.stderr, flush=True)
+        print(problem, file=_terminal("stderr"), flush=True)
         # Most endpoints fail before the reactor runs: then startService exits, as a Deferred would swallow SystemExit.
         self._isRefused = True
         if self._reactor.running:
@@ -245,7 +255,7 @@ class ProxyService(MultiService):
         _settleGarbage()
 
     def _say(self, line: str) -> None:
-        print(line, flush=True)
+        print(line, file=_terminal("stdout"), flush=True)
 
     def stopService(self) -> Deferred[Any]:
         """Stop listening, let exchanges run out, then stop everything else.
@@ -272,6 +282,12 @@ class ProxyService(MultiService):
             globalLogPublisher.removeObserver(self._observer)
             self._errorFile.close()
         return result
+
+
+def _terminal(name: str) -> Any:
+    """Standard output or error, as it is for a person: while the reactor runs, C{twist} has them go to its log."""
+    stream = getattr(sys, name)
+    return getattr(sys, f"__{name}__") if isinstance(stream, LoggingFile) else stream
 
 
 def _settleGarbage() -> None:

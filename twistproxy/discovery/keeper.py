@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -38,7 +38,7 @@ class KeeperOptions:
 
     hosts: str
     sessionTimeout: float = 10.0
-    auth: str = ""
+    auth: str = field(default="", repr=False)
 
     def check(self) -> None:
         """See that kazoo is there and understands this.

@@ -210,13 +210,13 @@ class ZooKeeper(Service):
         """Read after C{delay} seconds, or when the reading under way has ended."""
         if self._reading is not None:
             self._isStale = True
-        elif self._next is None:
+        elif self._isConnected and self._next is None:  # without a connection: all is read once there is one
             self._next = self._reactor.callLater(delay, self._start)
 
     def _start(self) -> None:
         self._next, self._isStale = None, False
         if not self._isConnected:
-            return  # all is read once there is a connection
+            return
         self._changedMeanwhile.clear()
         reading: Deferred[Any] = Deferred.fromCoroutine(self._snapshot())
         self._reading = reading
