@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docs.session import PATIENCE, ROOT, environment, freePort
+from tests.support.zookeeper import ZooKeeperServer
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,12 @@ def upstreams() -> Iterator[dict[str, int]]:
     finally:
         process.terminate()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """The real port of a ZooKeeper, by the pages'."""
+    server = ZooKeeperServer(tmp_path_factory.mktemp("zookeeper"))
+    server.start()
+    yield {"2181": int(server.hosts.rpartition(":")[2])}
+    server.kill()

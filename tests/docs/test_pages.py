@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.session import ROOT, Session
+from tests.support.zookeeper import MISSING, hasZooKeeper
 
+_ZOOKEEPER = "<!-- zookeeper: 2181 -->"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
@@ -18,8 +20,12 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 def running(request: pytest.FixtureRequest, upstreams: dict[str, int]) -> Iterator[Mapping[Path, Future[None]]]:
     """The pages that were asked for, three at a time: they wait more than they work."""
     chosen = [item.callspec.params["page"] for item in request.session.items if "running" in getattr(item, "fixturenames", ())]
+    ready = dict(upstreams)
+    if hasZooKeeper and any(_ZOOKEEPER in page.read_text() for page in chosen):
+        ready |= request.getfixturevalue("zookeeper")
+    chosen = [page for page in chosen if hasZooKeeper or _ZOOKEEPER not in page.read_text()]
     with ThreadPoolExecutor(3) as pool:
-        sessions = {page: Session(str(page.relative_to(ROOT)), page.read_text(), upstreams) for page in chosen}
+        sessions = {page: Session(str(page.relative_to(ROOT)), page.read_text(), ready) for page in chosen}
         yield {page: pool.submit(session.run) for page, session in sessions.items()}
         pool.shutdown(cancel_futures=True)
 
@@ -28,4 +34,6 @@ def running(request: pytest.FixtureRequest, upstreams: dict[str, int]) -> Iterat
 def test_whatAPageShowsHappens(page: Path, running: Mapping[Path, Future[None]]) -> None:
     if "$ curl" in page.read_text() and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
+    if _ZOOKEEPER in page.read_text() and not hasZooKeeper:
+        pytest.skip(MISSING)
     running[page].result()

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.docs.session import PATIENCE, ROOT, environment, freePort
+from tests.support.process import waitFor
+from tests.support.zookeeper import needsZooKeeper
 
 EXAMPLES = ROOT / "examples"
 
@@ -40,7 +42,7 @@ def running(*command: str) -> Iterator[subprocess.Popen[str]]:
 @contextmanager
 def proxy(example: str, directory: Path, ports: Mapping[str, int]) -> Iterator[int]:
     """The port of C{twist revproxy} with an example, copied with other ports."""
-    config = re.sub(r"\b200[234]\b", lambda found: str(ports[found[0]]), (EXAMPLES / example).read_text())
+    config = re.sub(r"\b(?:200[234]|2181)\b", lambda found: str(ports[found[0]]), (EXAMPLES / example).read_text())
     (directory / example).write_text(config)
     shutil.copy(EXAMPLES / "tutorial.py", directory)
     with running("-m", "twisted", "revproxy", "--config", str(directory / example)) as process:
@@ -62,6 +64,17 @@ def sampleUpstreams(*ports: int) -> Iterator[None]:
         assert process.stdout is not None
         for port in ports:
             assert process.stdout.readline() == f"upstream on http://127.0.0.1:{port}/\n"
+        yield
+
+
+@contextmanager
+def registered(zookeeper: int, *ports: int) -> Iterator[None]:
+    """examples/register.py with these servers."""
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    with running(str(EXAMPLES / "register.py"), f"127.0.0.1:{zookeeper}", "/services/web", *addresses) as process:
+        assert process.stdout is not None
+        for address in addresses:
+            assert process.stdout.readline() == f"registered {address}\n"
         yield
 
 
@@ -161,3 +174,20 @@ def test_multi(tmp_path: Path) -> None:
         assert answer.body.startswith("ErrorHandler error:connect_refused")
         with sampleUpstreams(ports["2004"]):
             assert {ask(port, "/page").code for _ in range(4)} == {200}
+
+
+@needsZooKeeper
+def test_zookeeper(zookeeper: Mapping[str, int], tmp_path: Path) -> None:
+    ports = {name: freePort() for name in ("2002", "2003", "2004")} | zookeeper
+    one, two = ports["2003"], ports["2004"]
+
+    def served(port: int) -> str:
+        """Who answers six requests."""
+        bodies = [ask(port, "/page").body for _ in range(6)]
+        return "".join(next(name for name, each in (("a", one), ("b", two)) if f":{each}/base/page" in body) for body in bodies)
+
+    with sampleUpstreams(one, two), registered(zookeeper["2181"], one), proxy("tutorial-zookeeper.toml", tmp_path, ports) as port:
+        assert served(port) == "aaaaaa"
+        with registered(zookeeper["2181"], two):
+            waitFor(lambda: sorted(served(port)) == sorted("aaaabb"), "weights 100 and 50 are not seen")
+        waitFor(lambda: served(port) == "aaaaaa", "one left, and is still asked")

@@ -13,9 +13,9 @@ from tests.support.programs import freePort, program
 
 JAR = Path("/usr/share/java/zookeeper.jar")
 
-needsZooKeeper = pytest.mark.skipif(
-    program("java") is None or not JAR.exists(), reason="not installed: java and zookeeper (libzookeeper-java)"
-)
+MISSING = "not installed: java and zookeeper (libzookeeper-java)"
+hasZooKeeper = program("java") is not None and JAR.exists()
+needsZooKeeper = pytest.mark.skipif(not hasZooKeeper, reason=MISSING)
 
 _CONFIGURATION = """\
 tickTime=100
