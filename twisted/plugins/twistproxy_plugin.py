@@ -10,6 +10,7 @@ from twistproxy.interfaces import (
     IBalancer,
     IDirector,
     IErrorHandler,
+    IHealthCheck,
     IPassiveCheck,
     IResponseModifier,
     IUpstreamSource,
@@ -74,6 +75,25 @@ stickyCookie = Plugin(
     example="sticky-cookie:cookie=session-host:max-age=1h",
 )
 """The balancers that come with twistproxy."""
+
+tcpCheck = Plugin(
+    "tcp", "twistproxy.health.tcp.TCPCheck", IHealthCheck, summary="an upstream is well when it takes a connection"
+)
+httpCheck = Plugin(
+    "http",
+    "twistproxy.health.http.HTTPCheck",
+    IHealthCheck,
+    summary="an upstream is well when it answers a request as expected",
+    example="http:path=/healthz:interval=5s",
+)
+agentCheck = Plugin(
+    "agent",
+    "twistproxy.health.agent.AgentCheck",
+    IHealthCheck,
+    summary="asks an agent beside the upstream, by HAProxy's protocol",
+    example="agent:port=9777",
+)
+"""What asks upstreams whether they are well."""
 
 maxFails = Plugin(
     "max-fails",

@@ -1,0 +1,64 @@
+"""How health checks reach an upstream: as requests do, by TCP or a UNIX socket, with TLS where the URL says https.
+
+Checks use Twisted's endpoints and C{Agent}: they are few, and not on the way of a request.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from zope.interface import implementer
+
+from twistproxy.messages import Upstream
+
+
+@implementer(IStreamClientEndpoint)
+class UpstreamEndpoint:
+    """Connects to an upstream."""
+
+    def __init__(
+        self, reactor: Any, upstream: Upstream, timeout: float, port: int = 0, host: str = "", tls: bool = False
+    ) -> None:
+        """
+        @param timeout: seconds for the connection.
+        @param port: in the place of the upstream's own; of a UNIX socket there is none.
+        @param host: likewise.
+        @param tls: whether to speak TLS.
+        """
+        location = upstream.location
+        self._reactor = reactor
+        self._name = host or location.host
+        self._isSecure = tls
+        self._endpoint: Any
+        if location.socketPath and not host:
+            if port:
+                raise ValueError(f"{upstream.key} has no port {port}")
+            self._endpoint = UNIXClientEndpoint(reactor, location.socketPath, timeout)
+        else:
+            self._endpoint = _internet(reactor, self._name, port or location.port, timeout)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See L{IStreamClientEndpoint}."""
+        if not self._isSecure:
+            connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
+            return connecting
+        from twisted.internet.ssl import optionsForClientTLS
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        options = optionsForClientTLS(self._name)
+        secure = TLSMemoryBIOFactory(options, True, protocolFactory, clock=self._reactor)
+        connecting = self._endpoint.connect(secure)
+        return connecting.addCallback(lambda below: below.wrappedProtocol)
+
+
+def _internet(reactor: Any, host: str, port: int, timeout: float) -> Any:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return HostnameEndpoint(reactor, host, port, timeout=timeout)
+    kind: Any = TCP6ClientEndpoint if isinstance(address, IPv6Address) else TCP4ClientEndpoint
+    return kind(reactor, host, port, timeout)
