@@ -15,11 +15,14 @@ from zope.interface import implementer
 from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.engine import Engine, Route
+from twistproxy.health.checking import HealthChecks
 from twistproxy.interfaces import (
     IAccessLog,
     IBalancer,
     IDirector,
     IErrorHandler,
+    IHealthCheck,
+    IPassiveCheck,
     IResponseModifier,
     IRetryPolicy,
     IRoundTripper,
@@ -28,7 +31,7 @@ from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
 from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.settings import Settings
-from twistproxy.upstream.group import UpstreamGroup, withBalancers
+from twistproxy.upstream.group import Administrative, UpstreamGroup, withBalancers
 
 _log = Logger()
 
@@ -90,6 +93,8 @@ class ReverseProxy(Service, ProxyFactory):
         accessLogs: Sequence[IAccessLog] = (),
         retryPolicy: IRetryPolicy | None = None,
         roundTripper: IRoundTripper | None = None,
+        health: Sequence[IHealthCheck] = (),
+        passive: Sequence[IPassiveCheck] = (),
         pools: Mapping[str, UpstreamGroup] | None = None,
         settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
@@ -99,11 +104,13 @@ class ReverseProxy(Service, ProxyFactory):
         @param balancer: picks among them; round robin by default.
         @param retryPolicy: decides after each attempt; by default another upstream is asked when nothing was sent to one.
         @param roundTripper: asks upstreams in the place of HTTP/1.1.
+        @param health: checks of its upstreams, begun when it listens or starts, ended when it stops.
+        @param passive: checks that learn from the traffic.
         @param pools: further pools that directors may name.
         @raise ValueError: when a URL can't be understood.
         """
         group = UpstreamGroup.configured(
-            "default", balancer or RoundRobin(), self._members(upstreams), settings, reactor.seconds
+            "default", balancer or RoundRobin(), self._members(upstreams), settings, reactor.seconds, passive
         )
         route = Route(
             group,
@@ -116,6 +123,7 @@ class ReverseProxy(Service, ProxyFactory):
             roundTripper=roundTripper,
         )
         self._group = group
+        self._checking = HealthChecks(reactor, group, health, settings) if health else None
 
         def routeFor(request: InboundRequest) -> Route:
             return route
@@ -139,11 +147,32 @@ class ReverseProxy(Service, ProxyFactory):
         groups = self.engine.groups.values()
         self.engine.pools.keepOnly(frozenset(member.key for group in groups for member in group.members))
 
+    def administer(self, upstream: str | Upstream, administrative: Administrative, reason: str = "") -> None:
+        """Have an upstream ready, drained or down. What runs there goes on, tunnels included.
+
+        @param upstream: its URL, as given or in another spelling.
+        @param reason: for those who look at its C{state}.
+        @raise KeyError: when no pool has it.
+        """
+        key = (upstream if isinstance(upstream, Upstream) else Upstream(upstream)).key
+        if not self.engine.administer(key, administrative, reason):
+            raise KeyError(key)
+
+    def doStart(self) -> None:
+        """A port uses it."""
+        super().doStart()
+        self._beginChecks()
+
     def startService(self) -> None:
         """Keep time."""
         super().startService()  # type: ignore[no-untyped-call]
         self.engine.isDraining = False
         self.engine.sweeper.start()
+        self._beginChecks()
+
+    def _beginChecks(self) -> None:
+        if self._checking is not None and not self._checking.running:
+            self._checking.startService()
 
     def stopService(self) -> Deferred[None]:
         """Let exchanges end, C{Settings.drainTimeout} seconds at most; then cut what is left.
@@ -151,6 +180,8 @@ class ReverseProxy(Service, ProxyFactory):
         @return: fires when all connections are closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
+        if self._checking is not None and self._checking.running:
+            self._checking.stopService()
         return drainEngine(self.engine)
 
 

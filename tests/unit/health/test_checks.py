@@ -16,9 +16,11 @@ from twistproxy.health.tcp import TCPCheck
 from twistproxy.hooks import asDeferred
 from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
+from twistproxy.proxy import ReverseProxy
 from twistproxy.settings import Settings
 from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness
 from twistproxy.testing.peers import RawPeer
+from twistproxy.upstream.group import Administrative
 
 
 class CheckCase(SynchronousTestCase):
@@ -258,3 +260,28 @@ class AgentTests(SynchronousTestCase):
         with self.harness("agent:port=9777:send=shop-1") as harness:
             harness.advance(1)
         self.assertEqual(b"".join(self.asked), b"shop-1\n")
+
+
+class ReverseProxyTests(SynchronousTestCase):
+    """In a program."""
+
+    def test_checksRunWhileItListens(self) -> None:
+        network = MemoryNetwork()
+        one, two = FakeUpstream(500), FakeUpstream()
+        members = [each.listen(network, f"10.0.0.{at}:80") for at, each in enumerate((one, two), 1)]
+        check = HTTPCheck(BuildContext(network), "/healthz", fall=1, interval=1.0)
+        proxy = ReverseProxy(network, members, health=[check])
+        port = network.listenTCP(8080, proxy)
+        network.pump()
+        self.assertEqual([each.state for each in proxy.upstreams], ["down: status 500", "up"])
+        proxy.startService()
+        self.assertEqual(len(one.requests), 1)
+        proxy.administer("http://10.0.0.2:80", Administrative.DRAIN)
+        self.assertEqual(members[1].state, "draining: by the operator")
+        self.assertRaises(KeyError, proxy.administer, "http://10.0.0.3", Administrative.DOWN)
+        port.stopListening()
+        proxy.stopService()
+        network.advance(5)
+        self.assertEqual(len(one.requests), 1)
+        network.closePeers()
+        network.assertClean()
