@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from twistproxy.body import EMPTY
-from twistproxy.errors import UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
+from twistproxy.errors import METHOD_NOT_ALLOWED, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
 from twistproxy.outgoing import framingLines, requestHead
 from twistproxy.settings import Settings
 from twistproxy.splicing import Splicer
 from twistproxy.sweep import Sweeper
+from twistproxy.upgrade import TUNNEL
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.pool import Ticket
 from twistproxy.wire.guard import CHUNKED, single
@@ -69,6 +70,9 @@ class ResponseOwner(Protocol):
 
     def segmentEnded(self) -> None:
         """All that came at once was told."""
+
+    def tunnelOpened(self) -> None:
+        """The connection that a CONNECT asked for is there."""
 
 
 class UpstreamAttempt:
@@ -139,6 +143,12 @@ class UpstreamAttempt:
         @param upgrade: the protocol to ask for; empty for none.
         """
         self._upgrade = upgrade
+        if upgrade is TUNNEL:
+            if self.upstream.guard is None:
+                self._fail(ProxyError(METHOD_NOT_ALLOWED, "CONNECT to an upstream that is not for tunnels"))
+            else:
+                self._request(fresh=True)
+            return
         connection = self._engine.pools.of(self.upstream).acquire()
         if connection is not None:
             self._reused = True
@@ -159,7 +169,13 @@ class UpstreamAttempt:
         self._ticket = None
         self._reused = connection.served > 0
         self._connected = self._engine.seconds()
-        self._send(connection)
+        if self._upgrade is TUNNEL:
+            self.connection = connection
+            self.code, self._firstByte = 200, self._connected
+            connection.hold(self, self._settings)
+            self._exchange.tunnelOpened()
+        else:
+            self._send(connection)
 
     def connectionFailed(self, error: ProxyError) -> None:
         """There is none."""

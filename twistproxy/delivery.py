@@ -17,6 +17,9 @@ from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.guard import UNTIL_CLOSE
 
 _FRAMING: Final = HOP_BY_HOP | {b"content-length"}
+_CHALLENGE: Final = b"proxy-authenticate"
+"""Of a 407 that a plugin made; an upstream's is between it and us, and was removed before."""
+
 _OF_EXACT_BYTES: Final = frozenset(
     {b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"accept-ranges", b"content-range"}
 )
@@ -119,7 +122,7 @@ def deliver(response: Response, client: ClientStream, toHead: bool, streamLength
     phrase = response.phrase or statusPhrase(code)
     if hasNoBody(code, toHead):
         kept = HOP_BY_HOP if code != 204 and (response.holder is not None or code == 304) else _FRAMING
-        items = [item for item in response.items if item[0] not in kept]
+        items = [item for item in response.items if item[0] not in kept or (code == 407 and item[0] == _CHALLENGE)]
         replaced = response.replacedBody
         if response.holder is None and replaced is not None and replaced.contents is not None and code not in (204, 304):
             items.append((b"content-length", b"Content-Length", b"%d" % len(replaced.contents)))
@@ -127,7 +130,8 @@ def deliver(response: Response, client: ClientStream, toHead: bool, streamLength
         return EMPTY
     body = response.body
     length = len(body.contents) if body.contents is not None else streamLength
-    items = [item for item in response.items if item[0] not in _FRAMING]
+    dropped = _FRAMING if code != 407 else _FRAMING - {_CHALLENGE}
+    items = [item for item in response.items if item[0] not in dropped]
     if response.filters:
         items = [item for item in items if item[0] not in _OF_EXACT_BYTES]
         length = UNTIL_CLOSE

@@ -136,6 +136,7 @@ class Engine:
     @ivar inFlight: exchanges under way.
     @ivar isDraining: whether client connections close after their exchange.
     @ivar seconds: the reactor's clock.
+    @ivar acceptsConnect: whether CONNECT gets as far as a route; a director has to choose where it goes.
     @ivar requestHeads: what clients said about themselves before.
     """
 
@@ -164,6 +165,7 @@ class Engine:
         self.inFlight = 0
         self.accessLogErrors = 0
         self.isDraining = False
+        self.acceptsConnect = False
         self.channels: set[ClientConnection] = set()
         self._quiet: list[Deferred[None]] = []
         for group in self.groups.values():

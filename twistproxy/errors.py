@@ -60,6 +60,8 @@ BODY_TOO_LARGE: Final = _client("body_too_large", 413, "The request's body is to
 METHOD_NOT_ALLOWED: Final = _client("method_not_allowed", 405, "This method is not allowed here.")
 CLIENT_TIMEOUT: Final = _client("client_timeout", 408, "The request did not arrive in time.")
 CLIENT_CLOSED: Final = _client("client_closed", 499, "The client went away.")
+DESTINATION_REFUSED: Final = _client("destination_refused", 403, "The proxy does not go there.")
+LOGIN_REQUIRED: Final = _client("login_required", 407, "The proxy wants a name and a password.")
 NO_ROUTE: Final = _client("no_route", 404, "Nothing is configured for this address.")
 
 NO_UPSTREAM: Final = _proxy("no_healthy_upstream", 503, "No server is available for this request.")

@@ -21,6 +21,7 @@ from twistproxy.attempt import UpstreamAttempt
 from twistproxy.body import Body
 from twistproxy.chains import direct, handling, modify
 from twistproxy.delivery import ClientStream
+from twistproxy.destinations import destinationOf
 from twistproxy.errors import ErrorKind, Fault, ProxyError
 from twistproxy.forwarding import Identity, outboundBlock, outboundItems, relayedResponse, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
@@ -28,7 +29,7 @@ from twistproxy.messages import InboundRequest, Item, OutboundRequest, Response,
 from twistproxy.onion import Onion
 from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
-from twistproxy.upgrade import checkUpgradeAnswer, checkUpgradeRequest
+from twistproxy.upgrade import checkSwitchRequest, checkUpgradeAnswer
 from twistproxy.wire.guard import CHUNKED, single
 from twistproxy.wire.heads import HeaderLines
 from twistproxy.wire.http1 import RequestHead, ResponseHead, encodeLines
@@ -92,7 +93,8 @@ class Exchange:
             items, address = outboundItems(lines.items, lines.connection, identity, engine.via, settings.forwarded)
             outbound = OutboundRequest(method, target, items, body, address, scheme)
         self.outbound = outbound
-        self.inbound = inbound = InboundRequest(method, target, lines.items, address, identity.peer, scheme, head.minor)
+        goal = destinationOf(head, identity.destination) if head.authority or identity.destination else None
+        self.inbound = inbound = InboundRequest(method, target, lines.items, address, identity.peer, scheme, head.minor, goal)
         inbound.body = body
         inbound.outbound = outbound
         self.started = engine.seconds()
@@ -111,12 +113,9 @@ class Exchange:
     def start(self) -> None:
         """Go. The segment that completed the head was parsed to its end."""
         head = self._head
-        if head.method == b"CONNECT":
-            self.fail(ProxyError(errors.METHOD_NOT_ALLOWED, "CONNECT"))
-            return
-        if head.upgrade:
+        if head.upgrade or head.method == b"CONNECT":
             try:
-                self._upgrade = checkUpgradeRequest(head)
+                self._upgrade = checkSwitchRequest(head, self._engine.acceptsConnect)
             except ProxyError as error:
                 self.fail(error)
                 return
@@ -282,7 +281,7 @@ class Exchange:
         """Send the client an answer, be it an upstream's or a plugin's."""
         if self._finished or self._committed:
             return
-        if response.code == 101:
+        if response.code == 101 or (response.code < 300 and self._head.method == b"CONNECT"):
             self._switch(response)
             return
         answer = self._answer
@@ -338,21 +337,27 @@ class Exchange:
         except ProxyError as error:
             self.fail(error)
             return
-        items = responseItems(head.items, head.connection)
-        response = Response.received(101, head.phrase, items, self.upstream)
         self._upgrade = protocol
+        self._mayTunnel(101, head.phrase, responseItems(head.items, head.connection))
+
+    def tunnelOpened(self) -> None:
+        """What a CONNECT asked for is there: the client learns it, after the modifiers."""
+        self._mayTunnel(200, b"Connection established", [])
+
+    def _mayTunnel(self, code: int, phrase: bytes, items: list[Item]) -> None:
+        response = Response.received(code, phrase, items, self.upstream)
         self._isSwitching = True
         self._answer = Answer(self, self._client, response)
         self._modify(response)
 
     def _switch(self, response: Response) -> None:
-        """Send the 101 and splice."""
+        """Send the head and splice."""
         attempt = None if self._asking is None else self._asking.attempt
         if not self._isSwitching or not isinstance(attempt, UpstreamAttempt) or attempt.connection is None:
-            self._failOutside(ProxyError(errors.INTERNAL, "a plugin answered 101 by itself"))
+            self._failOutside(ProxyError(errors.INTERNAL, f"a plugin answered {response.code} by itself"))
             return
         self._committed = True
-        self.code = 101
+        self.code = response.code
         connection, settings = attempt.connection, self.settings
         self.tunnel = switch(self._client, attempt, connection, response, self._upgrade, settings, self._tunnelEnded)
 

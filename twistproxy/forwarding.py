@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from twistproxy.messages import Address, Item
+from twistproxy.messages import Address, Destination, Item
 from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
 from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
@@ -73,6 +73,7 @@ class Identity:
     @ivar trusted: whether the peer is a trusted proxy, whose own headers are kept.
     @ivar items: the forwarding headers of a request of an untrusted peer, but for X-Forwarded-Host.
     @ivar trust: which proxies are believed.
+    @ivar destination: where the client's connection went before it was redirected to us; None when it was not.
     @ivar block: C{items} as they are sent.
     """
 
@@ -82,6 +83,7 @@ class Identity:
     scheme: str
     items: tuple[Item, ...]
     trust: Trust = NOBODY
+    destination: Destination | None = None
     block: bytes = field(init=False)
 
     @block.default

@@ -76,6 +76,22 @@ def splitTarget(target: bytes) -> tuple[bytes, bytes | None]:
     return path, query if mark else None
 
 
+@frozen
+class Destination:
+    """Where a client wants to go, when it says so: by an absolute target, by CONNECT, or by the connection that was
+    redirected to us.
+
+    @ivar scheme: C{"http"} or C{"https"}; empty for a tunnel.
+    @ivar host: name or IP address, without brackets.
+    @ivar authority: as the client wrote it; empty when its connection says it all.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authority: str = ""
+
+
 class InboundRequest:
     """A request as the client sent it. Nothing of it can be changed, but C{state} and C{body} belong to the plugins.
 
@@ -84,7 +100,8 @@ class InboundRequest:
     """
 
     __slots__ = (
-        "_client", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme", "_state", "_target", "body", "outbound",
+        "_client", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme", "_state", "_target",
+        "body", "outbound",
     )  # fmt: skip
 
     body: Body
@@ -99,8 +116,10 @@ class InboundRequest:
         peer: Address,
         scheme: str,
         minor: int = 1,
+        destination: Destination | None = None,
     ) -> None:
         """@param headers: or their lines, which nobody changes."""
+        self._destination = destination
         self._method = method
         self._target = target
         self._items = headers.items if isinstance(headers, FrozenHeaders) else headers
@@ -140,6 +159,11 @@ class InboundRequest:
         return self._peer
 
     @property
+    def destination(self) -> Destination | None:
+        """Where the client itself wants to go; None when it leaves that to the proxy, as with a reverse proxy."""
+        return self._destination
+
+    @property
     def scheme(self) -> str:
         """C{"http"} or C{"https"}."""
         return self._scheme
@@ -175,7 +199,9 @@ class InboundRequest:
 
     @property
     def host(self) -> str:
-        """Host header as sent, port included; empty without one."""
+        """Host header as sent, or the authority of an absolute target or CONNECT; port included; empty without one."""
+        if self._destination is not None and self._destination.authority:
+            return self._destination.authority
         host: str = self.headers.get("host", "")
         return host
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import frozen
@@ -21,13 +21,16 @@ class Upstream:
     @ivar backup: whether it is asked only when no other is left.
     @ivar maxConnections: most connections to it at once; 0: as many as the settings say.
     @ivar metadata: what its source tells about it.
+    @ivar guard: says which IP addresses may be connected to for it; None: all. One with a guard is a client's own choice.
     @ivar inFlight: exchanges that run there now, tunnels included. Read-only for plugins, as all below.
     @ivar latency: seconds to the first byte, a moving average; None before the first answer.
     @ivar state: C{"up"}, or why it gets no requests, or fewer: a word of L{twistproxy.upstream.standing.TABLE} and, after
         a colon, the reason.
     """
 
-    __slots__ = ("backup", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "url", "weight")
+    __slots__ = (
+        "backup", "guard", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "url", "weight",
+    )  # fmt: skip
 
     def __init__(self, url: str, weight: int = 1, metadata: Mapping[str, Any] | None = None, *, backup: bool = False,
                  maxConnections: int = 0) -> None:
@@ -40,6 +43,7 @@ class Upstream:
         self.metadata: Mapping[str, Any] = metadata or {}
         self.backup = backup
         self.maxConnections = maxConnections
+        self.guard: Callable[[str], bool] | None = None
         self.inFlight = 0
         self.latency: float | None = None
         self.state = "up"

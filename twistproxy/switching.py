@@ -1,4 +1,4 @@
-"""From a 101 to a tunnel: the client gets the head, and both connections are spliced."""
+"""From a 101, or the 200 of a CONNECT, to a tunnel: the client gets the head, and both connections are spliced."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from twistproxy.attempt import UpstreamAttempt
 from twistproxy.delivery import ClientStream
+from twistproxy.errorpage import statusPhrase
 from twistproxy.forwarding import responseItems
 from twistproxy.messages import Response
 from twistproxy.settings import Settings
 from twistproxy.tunnel import Tunnel, TunnelStatistics
+from twistproxy.wire.guard import SWITCHED
 
 if TYPE_CHECKING:
     from twistproxy.upstream.connection import UpstreamConnection
@@ -25,15 +27,16 @@ def switch(
     settings: Settings,
     ended: Callable[[TunnelStatistics], None],
 ) -> Tunnel:
-    """Send the 101 and splice.
+    """Send the head and splice.
 
-    @param protocol: that both sides switch to.
+    @param protocol: that both sides switch to; not told for a CONNECT.
     @param settings: those of the route.
     @param ended: called when both connections are gone, after the attempt was reported.
     """
     items = responseItems(response.headers.items, ())
-    items += [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", protocol)]
-    client.sendHead(101, response.phrase or b"Switching Protocols", items, 0)
+    if response.code == 101:
+        items += [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", protocol)]
+    client.sendHead(response.code, response.phrase or statusPhrase(response.code), items, SWITCHED)
     client.flush()
 
     def tunnelEnded(statistics: TunnelStatistics) -> None:

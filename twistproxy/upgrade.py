@@ -9,12 +9,31 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from twistproxy.errors import BAD_REQUEST, UPSTREAM_PROTOCOL, ProxyError
+from twistproxy.errors import BAD_REQUEST, METHOD_NOT_ALLOWED, UPSTREAM_PROTOCOL, ProxyError
 from twistproxy.forwarding import upgradeTokens
 from twistproxy.wire.guard import single
 from twistproxy.wire.http1 import RequestHead, ResponseHead
 
 _PRINTABLE: Final = re.compile(rb"[\x21-\x7e]+(?: [\x21-\x7e]+)*\Z")
+
+
+TUNNEL: Final = b" CONNECT"
+"""What is asked for by CONNECT; no token of Upgrade looks like it."""
+
+
+def checkSwitchRequest(head: RequestHead, acceptsConnect: bool) -> bytes:
+    """What the connection is to become, by CONNECT or Upgrade: L{TUNNEL}, or as L{checkUpgradeRequest} says.
+
+    @param acceptsConnect: whether there are tunnels at all.
+    @raise ProxyError: 405, or 400.
+    """
+    if head.method != b"CONNECT":
+        return checkUpgradeRequest(head)
+    if not acceptsConnect:
+        raise ProxyError(METHOD_NOT_ALLOWED, "CONNECT")
+    if head.length != 0:
+        raise ProxyError(BAD_REQUEST, "a CONNECT with a body")
+    return TUNNEL
 
 
 def checkUpgradeRequest(head: RequestHead) -> bytes:

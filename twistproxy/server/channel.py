@@ -27,6 +27,7 @@ from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
+from twistproxy.wire.guard import SWITCHED
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead, encodeLines
 from twistproxy.writing import writerFor
 
@@ -293,8 +294,8 @@ class ClientChannel(Protocol):
         toHead = head is not None and head.method == b"HEAD"
         self._noBody = hasNoBody(code, toHead)
         self._chunked = False
-        if code == 101:
-            self._out.append(encodeHead(b"HTTP/1.1 101 %b\r\n" % phrase, items))
+        if length == SWITCHED:
+            self._out.append(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase), items))
             return
         framing = b"\r\n"
         if length < 0 and not self._noBody:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectBindError, ConnectError, DNSLookupError, TimeoutError, UnknownHostError
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 
-from twistproxy.errors import CONNECT_REFUSED, CONNECT_TIMEOUT, DNS_FAILURE, INTERNAL, TLS_FAILURE, ProxyError
+from twistproxy.errors import (
+    CONNECT_REFUSED,
+    CONNECT_TIMEOUT,
+    DESTINATION_REFUSED,
+    DNS_FAILURE,
+    INTERNAL,
+    TLS_FAILURE,
+    ProxyError,
+)
 from twistproxy.location import Location
 from twistproxy.settings import Settings
 from twistproxy.upstream.connection import UpstreamConnection
+from twistproxy.upstream.guard import Guard, GuardedReactor
 
 
 class _Connector(ClientFactory):
@@ -80,13 +89,19 @@ def _open(reactor: Any, location: Location, settings: Settings, connection: Upst
 
 
 def connect(
-    reactor: Any, location: Location, settings: Settings, connection: UpstreamConnection
+    reactor: Any, location: Location, settings: Settings, connection: UpstreamConnection, guard: Guard | None = None
 ) -> Deferred[UpstreamConnection]:
     """Connect C{connection} to a location.
 
+    @param guard: says which addresses may be connected to; None: all.
     @return: a Deferred, to be cancelled when nobody wants it any more, that fires with C{connection} ready for a
         request, or fails with a L{ProxyError}.
     """
+    if guard is not None:
+        if isAddress(location.host) and not guard(location.host):
+            return fail(ProxyError(DESTINATION_REFUSED, location.host))
+        guarded = GuardedReactor(reactor, guard)
+        return connect(guarded, location, settings, connection).addErrback(_explainRefusal, guarded)
     if not location.isSecure:
         return _open(reactor, location, settings, connection).addErrback(_explain)
     from twisted.internet.ssl import optionsForClientTLS  # pyOpenSSL, which plain HTTP has no need for
@@ -109,6 +124,14 @@ def _secured(reactor: Any, settings: Settings, connection: UpstreamConnection) -
     connection.secured = secured
     late = ProxyError(CONNECT_TIMEOUT, "the TLS handshake took too long")
     return secured.addTimeout(settings.tlsHandshakeTimeout, reactor, lambda result, seconds: Failure(late))
+
+
+def _explainRefusal(failure: Failure, guarded: GuardedReactor) -> Failure:
+    """A name without any address that may be connected to was refused, and not unknown."""
+    error = failure.value
+    if guarded.refused and isinstance(error, ProxyError) and error.kind is DNS_FAILURE:
+        return Failure(ProxyError(DESTINATION_REFUSED, ", ".join(guarded.refused)))
+    return failure
 
 
 def _explain(failure: Failure) -> Failure:

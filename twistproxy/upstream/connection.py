@@ -320,6 +320,12 @@ class UpstreamConnection(Protocol):
             self.deadline = self._sweeper.after(self._settings.upstreamTimeout)
             self.transport.resumeProducing()
 
+    def hold(self, user: ConnectionUser, settings: Settings) -> None:
+        """Say nothing and read nothing until C{startTunnel}: the connection is for a CONNECT."""
+        self._user = user
+        self._settings = settings
+        self.pauseResponse()
+
     def startTunnel(self, end: TunnelEnd) -> bytes:
         """Speak HTTP no longer: everything that comes is the tunnel's.
 

@@ -213,7 +213,7 @@ class ConnectionPool:
         connection = UpstreamConnection(self, self._settings, self._sweeper, self._memory)
         self._all.add(connection)
         try:
-            opening = connect(self._reactor, self._upstream.location, self._settings, connection)
+            opening = connect(self._reactor, self._upstream.location, self._settings, connection, self._upstream.guard)
         except Exception as error:  # an endpoint that refuses its arguments: this upstream can't be reached
             opening = Deferred()
             opening.errback(ProxyError(INTERNAL, str(error)))

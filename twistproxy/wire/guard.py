@@ -27,6 +27,9 @@ CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 """A body that ends with the connection; responses only."""
 
+SWITCHED: Final = -3
+"""No body: what follows is not HTTP."""
+
 _PORT: Final = rb"(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 _LITERAL: Final = rb"\[[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._~%-]+)?\]"
 _NAME: Final = rb"(?=[^:])[A-Za-z0-9._~!$&'()*+,;=-]*(?:%[0-9A-Fa-f]{2}[A-Za-z0-9._~!$&'()*+,;=-]*)*"

@@ -61,7 +61,8 @@ class RequestHead:
     """A request's head, checked.
 
     @ivar target: in origin form (or C{*}; for CONNECT, authority form).
-    @ivar authority: of a target that came in absolute form; else None.
+    @ivar authority: of a target that came in absolute form, or of CONNECT; else None.
+    @ivar scheme: of a target that came in absolute form; else None.
     @ivar minor: 1 for HTTP/1.1, 0 for HTTP/1.0.
     @ivar lines: all header lines.
     @ivar length: of the body; L{CHUNKED}.
@@ -273,6 +274,8 @@ def _parseRequest(block: bytes, lineEnd: int, method: bytes, target: bytes, mino
     head.minor = minor
     found = collector.found
     checkHost(found.get(b"host", _NONE), minor, head.authority, head.scheme)
+    if method == b"CONNECT":
+        head.authority = target  # Host may say something else, and is not looked at
     lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
     head.length = requestLength(lengths, codings, minor) if lengths or codings else 0
     connection = tokens(found[b"connection"]) if b"connection" in found else ()

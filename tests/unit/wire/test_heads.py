@@ -43,7 +43,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_connectKeepsItsTarget(self) -> None:
         head = request(b"Upgrade: x\r\nConnection: upgrade\r\n", b"CONNECT b:443 HTTP/1.1")
-        self.assertEqual((head.method, head.target, head.authority), (b"CONNECT", b"b:443", None))
+        self.assertEqual((head.method, head.target, head.authority), (b"CONNECT", b"b:443", b"b:443"))
 
     def test_lengthIsThatOfTheBody(self) -> None:
         self.assertEqual(request(b"Content-Length: 5\r\n").length, 5)
