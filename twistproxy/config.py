@@ -19,6 +19,7 @@ from twistproxy.loader.verify import verifyPlugin
 from twistproxy.messages import Upstream
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Network, Settings
+from twistproxy.tls.config import BY_DEFAULT, ServerTLS, UpstreamTLS
 
 
 @frozen
@@ -92,11 +93,18 @@ class ListenerConfig:
 
     @ivar endpoint: a Twisted server endpoint string.
     @ivar proxyProtocol: who begins its connections with a header of the PROXY protocol.
+    @ivar tls: TLS over it; None: by the endpoint itself, or none.
     """
 
     endpoint: str
     proxyProtocol: tuple[Network, ...] = ()
     place: str = field(default="", eq=False)
+    tls: ServerTLS | None = None
+
+    @property
+    def isSecure(self) -> bool:
+        """Whether clients speak TLS."""
+        return self.tls is not None or self.endpoint.partition(":")[0] in ("ssl", "tls")
 
 
 @frozen
@@ -107,6 +115,7 @@ class UpstreamConfig:
     @ivar maxConnections: most connections to it at once; 0: as many as the settings say.
     @ivar backup: whether it is asked only when all others are down.
     @ivar priority: it is asked only when all with a lower number are down.
+    @ivar tls: what holds for TLS to it.
     """
 
     url: str
@@ -115,12 +124,14 @@ class UpstreamConfig:
     backup: bool = False
     priority: int = 0
     place: str = field(default="", eq=False)
+    tls: UpstreamTLS = BY_DEFAULT
 
     def build(self) -> Upstream:
         """The upstream."""
         weight = 1 if self.weight is None else self.weight
         metadata = {"priority": self.priority} if self.priority else None
-        return Upstream(self.url, weight, metadata, backup=self.backup, maxConnections=self.maxConnections)
+        limit = self.maxConnections
+        return Upstream(self.url, weight, metadata, backup=self.backup, maxConnections=limit, tls=self.tls)
 
 
 @frozen

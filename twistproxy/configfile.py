@@ -24,7 +24,7 @@ from twistproxy.loader.finder import PluginSet
 TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path",
 )  # fmt: skip
-LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS)
+LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS, "tls")
 POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings")
 ROUTE_KEYS: Final = (
     "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",

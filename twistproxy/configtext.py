@@ -19,6 +19,7 @@ from twistproxy.loader.options import Option, optionName
 from twistproxy.loader.secret import MASK, Secret
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Settings, describeSettings, formatSetting
+from twistproxy.tls.config import ServerTLS
 from twistproxy.units import formatDuration, formatSize
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -40,11 +41,26 @@ def _lines(configuration: Configuration) -> Iterator[str]:
         yield from ("", "[[listeners]]", f"endpoint = {_toml(listener.endpoint)}")
         if listener.proxyProtocol:
             yield f"proxy-protocol = {_toml([str(each) for each in listener.proxyProtocol])}"
+        if listener.tls is not None:
+            yield f"tls = {_toml(_serverTLS(listener.tls))}"
     for pool in configuration.pools:
         yield from _pool(pool)
     for route in configuration.routes:
         yield from _route(route)
     yield from ("", "[settings]", *_settings(configuration.settings))
+
+
+def _serverTLS(tls: ServerTLS) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    if tls.certificates:
+        files = [{"cert": each.cert, "key": each.key, "chain": each.chain} for each in tls.certificates]
+        table["certificates"] = [{name: path for name, path in each.items() if path} for each in files]
+    if tls.directory:
+        table["certs"] = tls.directory
+    if tls.clientCA:
+        table["client-ca"] = tls.clientCA
+        table["client-cert"] = tls.clientCertificates
+    return {**table, "min-version": tls.minVersion}
 
 
 def _pool(pool: PoolConfig) -> Iterator[str]:
@@ -69,6 +85,7 @@ def _upstream(upstream: UpstreamConfig) -> str:
         table["priority"] = upstream.priority
     if upstream.backup:
         table["backup"] = True
+    table |= upstream.tls.words
     return _toml(table if len(table) > 1 else upstream.url)
 
 

@@ -16,6 +16,7 @@ from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
 from twistproxy.settings import Settings
 from twistproxy.splicing import Splicer
 from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.tls.contexts import ClientContexts
 from twistproxy.trust import Trust
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
@@ -69,7 +70,10 @@ class ClientConnection(Protocol):
 
 
 class ConnectionPools:
-    """The connection pool of each upstream, by its key; made when first asked for."""
+    """The connection pool of each upstream, by its key; made when first asked for.
+
+    @ivar contexts: for TLS to them.
+    """
 
     def __init__(self, reactor: Any, settings: Settings, sweeper: Sweeper) -> None:
         self._reactor = reactor
@@ -78,6 +82,7 @@ class ConnectionPools:
         self._pools: dict[str, ConnectionPool] = {}
         self._idleLimit = IdleLimit(settings.maxIdleConnections)
         self._heads = ResponseMemory(settings.rememberedHeads)
+        self.contexts = ClientContexts(reactor)
 
     def __iter__(self) -> Any:
         return iter(self._pools.values())
@@ -88,7 +93,9 @@ class ConnectionPools:
         if pool is None:
             if len(self._pools) >= _MAX_POOLS:
                 self._dropEmpty()
-            pool = ConnectionPool(self._reactor, upstream, self._settings, self._sweeper, self._idleLimit, self._heads)
+            pool = ConnectionPool(
+                self._reactor, upstream, self._settings, self._sweeper, self._idleLimit, self.contexts, self._heads
+            )
             self._pools[upstream.key] = pool
         return pool
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attrs import frozen
 
 from twistproxy.location import parseLocation
+from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 
 if TYPE_CHECKING:
     from twistproxy.messages import InboundRequest, Response
@@ -26,17 +27,25 @@ class Upstream:
     @ivar latency: seconds to the first byte, a moving average; None before the first answer.
     @ivar state: C{"up"}, or why it gets no requests, or fewer: a word of L{twistproxy.upstream.standing.TABLE} and, after
         a colon, the reason.
+    @ivar tls: what holds for TLS to it.
     """
 
     __slots__ = (
-        "backup", "guard", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "url", "weight",
+        "backup", "guard", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "tls", "url",
+        "weight",
     )  # fmt: skip
 
     def __init__(self, url: str, weight: int = 1, metadata: Mapping[str, Any] | None = None, *, backup: bool = False,
-                 maxConnections: int = 0) -> None:
+                 maxConnections: int = 0, tls: UpstreamTLS = BY_DEFAULT) -> None:
+        """@raise ValueError: when the URL can't be understood, or has no TLS that something is said of."""
         self.location = parseLocation(url)
         self.url = url
         self.key = self.location.key
+        self.tls = tls
+        if tls != BY_DEFAULT:
+            if not self.location.isSecure:
+                raise ValueError(f"{url!r} is no https URL: there is no TLS to it")
+            self.key = ",".join((self.key, *(f"{name}={value}" for name, value in tls.words.items())))
         if weight < 0:
             raise ValueError("a weight is not negative")
         self.weight = weight

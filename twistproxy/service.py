@@ -14,7 +14,7 @@ from typing import Any, Final
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import (
     FileLogObserver,
     ILogObserver,
@@ -38,6 +38,9 @@ from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
 from twistproxy.server.proxied import ProxiedReactor
+from twistproxy.tls.config import ServerTLS
+from twistproxy.tls.listening import CertificateWatch, SecureFactory
+from twistproxy.tls.store import CertificateStore
 from twistproxy.upstream.group import UpstreamGroup, withBalancers
 
 _log: Final = Logger()
@@ -100,6 +103,18 @@ def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[Plug
     return Engine(reactor, configuration.settings, groups, routeFor, handlers, [Recording(log, reactor) for log in accessLogs])
 
 
+def _certificateStores(configuration: Configuration) -> dict[ListenerConfig, CertificateStore]:
+    """The certificates of each listener that has TLS of ours; listeners that say the same share them."""
+    stores: dict[ServerTLS, CertificateStore] = {}
+    found: dict[ListenerConfig, CertificateStore] = {}
+    for each in configuration.listeners:
+        if each.tls is not None:
+            if each.tls not in stores:
+                stores[each.tls] = CertificateStore(each.tls)
+            found[each] = stores[each.tls]
+    return found
+
+
 class ProxyService(MultiService):
     """The whole proxy.
 
@@ -122,6 +137,11 @@ class ProxyService(MultiService):
         self.ports: list[IListeningPort] = []
         accessLogs = [self._accessLog(each) for each in configuration.accessLogs]
         self.engine = makeEngine(reactor, configuration, plugins, accessLogs)
+        self._stores = _certificateStores(configuration)
+        if self._stores:
+            interval = configuration.settings.certificateInterval
+            watch = CertificateWatch(reactor, [*self._stores.values()], interval)
+            watch.setServiceParent(self)  # type: ignore[no-untyped-call]
         for use, plugin in plugins.items():
             if use.interface.__name__ == "IUpstreamSource":
                 continue
@@ -176,6 +196,10 @@ class ProxyService(MultiService):
             for url in demo.urls:
                 self._say(f"sample upstream on {url}/")
         super().startService()  # type: ignore[no-untyped-call]
+        for pool in self._configuration.pools:
+            for server in pool.servers:
+                if server.url.lower().startswith("https:"):  # read and complain now, not when the first client waits
+                    self.engine.pools.contexts.of(server.tls, server.url)
         self.engine.sweeper.start()
         if all(each.isReady for each in self._memberships):
             self._open(self._configuration.listeners).addCallback(self._listening)
@@ -190,7 +214,10 @@ class ProxyService(MultiService):
         @raise SystemExit: when one fails at once.
         """
         factory = ProxyFactory(self.engine)
-        opening = [maybeDeferred(serverFromString(self._reactorFor(each), each.endpoint).listen, factory) for each in listeners]
+        opening = [
+            maybeDeferred(serverFromString(self._reactorFor(each), each.endpoint).listen, self._secured(each, factory))
+            for each in listeners
+        ]
         for listener, each in zip(listeners, opening, strict=True):
             each.addErrback(self._notListening, listener.endpoint)
         if self._isRefused:
@@ -217,6 +244,15 @@ class ProxyService(MultiService):
         """The reactor that an endpoint listens with."""
         senders = listener.proxyProtocol
         return ProxiedReactor(self._reactor, self.engine, senders) if senders else self._reactor
+
+    def _secured(self, listener: ListenerConfig, factory: ProxyFactory) -> IProtocolFactory:
+        """What a listener's endpoint gets."""
+        store = self._stores.get(listener)
+        if store is not None:
+            return SecureFactory(store, factory)
+        if listener.isSecure:
+            _log.info("{endpoint} is left to Twisted and pyOpenSSL: slower, and not reloaded", endpoint=listener.endpoint)
+        return factory
 
     def _openErrorLog(self) -> None:
         path = self._configuration.errorLog
@@ -251,7 +287,7 @@ class ProxyService(MultiService):
             return
         self.ports = [port for _, port in results if port is not None]
         for listener, port in zip(self._configuration.listeners, self.ports, strict=False):
-            self._say(f"listening on {shownURL(listener.endpoint, port.getHost())}")
+            self._say(f"listening on {shownURL(port.getHost(), listener.isSecure)}")
         _settleGarbage()
 
     def _say(self, line: str) -> None:
@@ -301,17 +337,16 @@ def _settleGarbage() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
-def shownURL(endpoint: str, host: Any) -> str:
+def shownURL(host: Any, isSecure: bool = False) -> str:
     """Where a person can reach a listener.
 
-    @param endpoint: its endpoint string.
     @param host: what its port's C{getHost} says.
     """
     address = getattr(host, "host", None)
     if not isinstance(address, str):
         name = getattr(host, "name", b"")
         return f"unix:{name.decode() if isinstance(name, bytes) else name}"
-    scheme = "https" if endpoint.partition(":")[0] in ("ssl", "tls") else "http"
+    scheme = "https" if isSecure else "http"
     if address in ("0.0.0.0", "::"):
         return f"{scheme}://localhost:{host.port}/ (on all interfaces)"
     return f"{scheme}://{f'[{address}]' if ':' in address else address}:{host.port}/"

@@ -70,6 +70,9 @@ class Settings:
     )
     sendTimeout: float = _setting("duration", 60.0, "A client that takes nothing of its answer for this long is cut off.")
     lingerTimeout: float = _setting("duration", 5.0, "Longest wait for the rest of a request that was answered early.")
+    certificateInterval: float = _setting(
+        "duration", 10.0, "From one look for changed certificates to the next; 0: they are read at the start alone."
+    )
 
     # Connections to upstreams.
     connectTimeout: float = _setting("duration", 10.0, "To open a connection to an upstream; then the next, or 504.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from twistproxy.suggest import didYouMean, nearest
@@ -9,9 +10,14 @@ from twistproxy.suggest import didYouMean, nearest
 UPSTREAM_OPTIONS: Final = ("weight", "max-conns", "priority", "backup")
 """What may follow an upstream's URL, after commas."""
 
+TLS_OPTIONS: Final = ("server-name", "ca", "cert", "key", "insecure")
+"""What may follow an https URL as well, where a person writes it: a registry may not say whom to trust."""
 
-def splitUpstream(text: str) -> dict[str, Any]:
+
+def splitUpstream(text: str, options: Sequence[str] = UPSTREAM_OPTIONS) -> dict[str, Any]:
     """The words of C{URL[,weight=N][,max-conns=N][,priority=N][,backup]}; a comma may belong to the URL.
+
+    @param options: what may follow.
 
     @raise ValueError: with a sentence for the person who wrote it.
     """
@@ -20,10 +26,10 @@ def splitUpstream(text: str) -> dict[str, Any]:
     while "," in url:
         rest, _, last = url.rpartition(",")
         name, mark, value = last.partition("=")
-        if name not in UPSTREAM_OPTIONS:
-            if "/" in rest.partition("://")[2] and not (mark and nearest(name, UPSTREAM_OPTIONS)):
-                break
-            raise ValueError(f"an upstream has no option {name!r}{didYouMean(name, UPSTREAM_OPTIONS)}")
+        if name not in options:
+            if "/" in rest.partition("://")[2] and not (mark and nearest(name, [each for each in options if len(each) > 3])):
+                break  # a part of the path; but what looks like a slip of the pen is told
+            raise ValueError(f"an upstream has no option {name!r}{didYouMean(name, options)}")
         if name in words:
             raise ValueError(f"{name} is given twice")
         if bool(mark) == (name == "backup"):

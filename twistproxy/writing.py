@@ -4,7 +4,8 @@ Twisted's own transports put what is written into a buffer and send it in a late
 two C{epoll_ctl} and a wake-up for each answer. Where nothing is in that buffer, sending on the socket right away is the
 same to everybody but the clock: measured, it is a third of a small request's cost. L{EagerWriter} does that with public
 interfaces only: C{ISystemHandle} for the socket, and being a pull producer to be told that the buffer is empty again.
-L{PlainWriter} is for all other transports: TLS, other reactors' own, those of tests.
+L{PlainWriter} is for all other transports: pyOpenSSL's, other reactors' own, those of tests; and a transport that knows
+better, as L{twistproxy.tls.transport.SecureTransport}, brings its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport, ISystemHandle
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 HIGH_WATER: Final = 64 << 10
 """Bytes in a transport's buffer, above which the sender is paused: the mark of Twisted's own transports."""
@@ -62,6 +63,13 @@ class Writer(Protocol):
     def reset(self) -> None:
         """Reset the connection once the transport's buffer is empty. Its C{loseConnection} would send a FIN first,
         whatever SO_LINGER says: a clean end."""
+
+
+class IWriterSource(Interface):
+    """A transport that has a writer of its own."""
+
+    def makeWriter(owner: WritingOwner) -> Writer:
+        """The writer, which tells C{owner} about the transport's buffer."""
 
 
 @implementer(IPushProducer)
@@ -218,6 +226,9 @@ def _rest(pieces: list[bytes], sent: int) -> list[bytes]:
 
 def writerFor(transport: Any, owner: WritingOwner) -> Writer:
     """The fastest writer that is right for a transport."""
+    if IWriterSource.providedBy(transport):
+        own: Writer = transport.makeWriter(owner)
+        return own
     isPlain = ISystemHandle.providedBy(transport) and not ISSLTransport.providedBy(transport)
     if isPlain and isinstance(transport.getHandle(), socket.socket):
         return EagerWriter(transport, owner)

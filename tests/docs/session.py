@@ -24,7 +24,7 @@ _PORT = re.compile(r"(?<![\w.])(?:808\d|8443|900\d|2181)(?!\w)")
 _PLACE = re.compile(r"(?<![\w.])/(run|srv|var/log|etc/twistproxy)(?=/)")
 _SERVES = re.compile(r"(?:\w+=\S+ )*(?:twistd? |python3 (?:-m http\.server|[\w/]+\.py))")
 _ENDS = re.compile(r"--(?:check|help|help-plugin|list-plugins|print-config|version)\b|; | && | \| ")
-_FRONT = re.compile(r"(?<![\w.:/])(?:808\d|8443)(?!\w)|(?<=ssl:)8443|(?<=tcp:)808\d")
+_FRONT = re.compile(r"(?<![\w.:/])(?:808\d|8443)(?!\w)|(?<=ssl:)8443|(?<=tls:)8443|(?<=tcp:)808\d")
 _ANY_PORT = re.compile(r"(?<=:)200[34](?!\d)")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint as TCP4
 from tests.support.dialogue import settled
 from tests.support.messages import request, response
 from tests.support.network import Network
+from twistproxy.messages import Upstream as Known
+from twistproxy.tls.config import UpstreamTLS
 
 
 def isIPv6There() -> bool:
@@ -179,20 +180,18 @@ async def test_upstreamThatSpeaksNoTLSIs502(network: Network) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_trustedCertificateIsGood(
-    network: Network, certificate: ssl.PrivateCertificate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trusting: Callable[..., Any] = ssl.optionsForClientTLS
-
-    def options(hostname: str, **more: Any) -> Any:
-        return trusting(hostname, trustRoot=ssl.Certificate(certificate.original), **more)
-
-    monkeypatch.setattr(ssl, "optionsForClientTLS", options)
-    upstream = await network.upstream(
-        SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1"), "localhost", "https"
-    )
-    authority = upstream.url.removeprefix("https://").encode()
-    assert await exchange(network, upstream.url, upstream) == authority
+async def test_trustedCertificateIsGood(network: Network, certificate: ssl.PrivateCertificate, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(certificate.dumpPEM())
+    server = SSL4ServerEndpoint(reactor, 0, certificate.options(), interface="127.0.0.1")
+    upstream = await network.upstream(server, "localhost", "https")
+    client = await (await network.proxy(Known(upstream.url, tls=UpstreamTLS(ca=f"{tmp_path}/ca.pem")))).connect()
+    for number in (b"1", b"2"):
+        client.write(request(b"/" + number))
+        peer = upstream.connections[0] if upstream.connections else await upstream.accept()
+        asked = await peer.readMessage()
+        assert asked.head.get(b"host") == upstream.url.removeprefix("https://").encode()
+        peer.write(response(number))
+        assert (await client.readMessage()).body == number
     assert len(upstream.connections) == 1
 
 

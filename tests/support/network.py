@@ -11,6 +11,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 
 from tests.support.dialogue import LIMIT, Peer, Upstream, connectPeer
+from twistproxy.messages import Upstream as Known
 from twistproxy.proxy import ReverseProxy
 from twistproxy.settings import Settings
 
@@ -90,11 +91,13 @@ class Network:
         self._upstreams.append(upstream)
         return await upstream.listen(endpoint or TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), host, scheme)
 
-    async def proxy(self, *upstreams: Upstream | str, clock: Any = None, endpoint: Any = None, **options: Any) -> LiveProxy:
+    async def proxy(
+        self, *upstreams: Upstream | Known | str, clock: Any = None, endpoint: Any = None, **options: Any
+    ) -> LiveProxy:
         """A proxy to these; options are of L{ReverseProxy} or, all others, of L{Settings}."""
         known = ("balancer", "directors", "modifiers", "errorHandlers", "middleware", "accessLogs")
         keywords = {name: options.pop(name) for name in known if name in options}
-        urls = [each if isinstance(each, str) else each.url for each in upstreams]
+        urls = [each.url if isinstance(each, Upstream) else each for each in upstreams]
         proxy = ReverseProxy(clock or reactor, urls, settings=Settings(**options), **keywords)
         port = await (endpoint or TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")).listen(proxy)
         live = LiveProxy(self, proxy, port)

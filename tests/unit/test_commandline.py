@@ -234,8 +234,9 @@ class EndpointTests(CommandLineCase):
             ("quic:80", "'quic:80' is not an endpoint (Unknown endpoint type: 'quic')"),
         ]:
             self.assertEqual(self.problem(text), sentence)
-        for text in ("tcp:x", "tcp", "tcp:80:intrface=x", "ssl:443:privateKey=/no/key.pem", ""):
+        for text in ("tcp:x", "tcp", "tcp:80:intrface=x", ""):
             self.assertIn("is not an endpoint", self.problem(text))
+        self.assertEqual(len(self.problems(listeners=["ssl:x:privateKey=/no/key.pem"])), 2)
 
     def test_proxyProtocol(self) -> None:
         (made,) = self.configure(listeners=["tcp:80,proxy-protocol=10.0.0.0/8,proxy-protocol=::1"]).listeners

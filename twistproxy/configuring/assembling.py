@@ -16,16 +16,15 @@ from twistproxy.config import (
     RouteConfig,
     UpstreamConfig,
 )
+from twistproxy.configuring.endpoints import DEFAULT_ENDPOINT
 from twistproxy.configuring.reading import Reader, Written
 from twistproxy.configuring.upstreams import readUpstream
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IBalancer, IHealthCheck, IPassiveCheck
-from twistproxy.location import parseLocation
 from twistproxy.routing import unreachable
 from twistproxy.settings import Settings
 from twistproxy.suggest import didYouMean
 
-DEFAULT_LISTENER: Final = "tcp:8080"
 DEFAULT_POOL: Final = "default"
 DEFAULT_BALANCER: Final = "round-robin"
 DEFAULT_WEIGHTED_BALANCER: Final = "weighted-round-robin"
@@ -76,7 +75,7 @@ def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
     seen: dict[str, UpstreamConfig] = {}
     for each in upstreams:
         if isinstance(each, UpstreamConfig):
-            other = seen.setdefault(parseLocation(each.url).key, each)
+            other = seen.setdefault(each.build().key, each)
             if other is not each:
                 reader.problems.append(f"{each.place}: {each.url} is in this pool already")
     if (
@@ -113,7 +112,7 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
     @raise ConfigurationError: with a line for each mistake, those of the parts included.
     """
     if not draft.listeners:
-        draft.listeners.append(ListenerConfig(DEFAULT_LISTENER))
+        draft.listeners.append(ListenerConfig(DEFAULT_ENDPOINT))
     _checkListeners(reader, draft.listeners)
     names = [each.name for each in draft.pools]
     if not draft.routes and draft.pools:

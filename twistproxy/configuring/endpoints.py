@@ -12,6 +12,7 @@ from twisted.plugin import getPlugins
 
 from twistproxy.config import ListenerConfig
 from twistproxy.configuring.reading import Reader
+from twistproxy.configuring.tls import readServerTLS, splitTLS, tableOfTLS
 from twistproxy.loader.strings import PluginString, formatPluginString, parsePluginString
 from twistproxy.settings import Network, parseNetworks
 from twistproxy.suggest import didYouMean, nearest
@@ -19,6 +20,9 @@ from twistproxy.suggest import didYouMean, nearest
 _PATH_OPTIONS: Final = frozenset({"privateKey", "certKey", "extraCertChain", "dhParameters"})
 _ENDPOINTS: Final = ("tcp", "ssl", "unix", "tcp6", "systemd", "fd", "tls")
 
+
+DEFAULT_ENDPOINT: Final = "tcp:8080"
+"""Where clients connect when nobody says so."""
 
 LISTENER_OPTIONS: Final = ("proxy-protocol",)
 """What may follow an endpoint, after commas."""
@@ -32,10 +36,25 @@ def readListener(reader: Reader, where: str, value: Any) -> ListenerConfig | Non
     else:
         table, at = _split(reader, where, value) if isinstance(value, str) else {"endpoint": value}, where
     senders = _senders(reader, where, table.get("proxy-protocol", []))
-    endpoint = _endpoint(reader, at, table["endpoint"])
+    written, words = _withoutTLS(reader, at, table["endpoint"])
+    if "tls" in table:
+        words = tableOfTLS(reader, f"{where}.tls", table["tls"], words)
+    endpoint = _endpoint(reader, at, written)
+    tls = None if words is None else readServerTLS(reader, at, words)
     if endpoint is None or len(reader.problems) > before:
         return None
-    return ListenerConfig(endpoint, senders, reader.place(at))
+    return ListenerConfig(endpoint, senders, reader.place(at), tls)
+
+
+def _withoutTLS(reader: Reader, where: str, written: Any) -> tuple[Any, Mapping[str, Any] | None]:
+    """An endpoint, and the words of the TLS over it that it says; None without any."""
+    if not isinstance(written, str):
+        return written, None
+    try:
+        return splitTLS(written)
+    except ValueError as error:
+        reader.wrong(where, str(error))
+        return DEFAULT_ENDPOINT, None
 
 
 def _split(reader: Reader, where: str, text: str) -> dict[str, Any]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from twistproxy.config import PluginUse, UpstreamConfig
 from twistproxy.configuring.reading import Reader, isPlugin
+from twistproxy.configuring.tls import readUpstreamTLS
 from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.finder import PluginSet
 from twistproxy.location import parseLocation
 from twistproxy.suggest import didYouMean, nearest
-from twistproxy.upstreamtext import UPSTREAM_OPTIONS, splitUpstream
+from twistproxy.tls.config import BY_DEFAULT
+from twistproxy.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
+
+_OPTIONS: Final = (*UPSTREAM_OPTIONS, *TLS_OPTIONS)
 
 
 def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
-    """C{URL[,weight=N][,max-conns=N][,priority=N][,backup]}, a table of the same, or a plugin that finds upstreams."""
+    """C{URL[,weight=N][,max-conns=N][,priority=N][,backup]...}, a table of the same, or a plugin that finds upstreams."""
     if isinstance(value, Mapping):
         return reader.plugin(where, IUpstreamSource, value) if "url" not in value else _server(reader, where, value)
     if not isinstance(value, str):
@@ -26,7 +30,7 @@ def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | Plu
     if isPlugin(reader.found, value, IUpstreamSource):
         return reader.plugin(where, IUpstreamSource, value)
     try:
-        return _server(reader, where, splitUpstream(value.strip()))
+        return _server(reader, where, splitUpstream(value.strip(), _OPTIONS))
     except ValueError as error:
         reader.wrong(where, str(error))
         return None
@@ -36,17 +40,23 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamCon
     before = len(reader.problems)
     url = _url(reader, where, words["url"])
     for name in words:
-        if name != "url" and name not in UPSTREAM_OPTIONS:
-            reader.wrong(where, f"an upstream has no option {name!r}{didYouMean(name, UPSTREAM_OPTIONS)}")
+        if name != "url" and name not in _OPTIONS:
+            reader.wrong(where, f"an upstream has no option {name!r}{didYouMean(name, _OPTIONS)}")
     weight = _count(reader, where, "weight", words.get("weight"))
     limit = _count(reader, where, "max-conns", words.get("max-conns"))
     priority = _count(reader, where, "priority", words.get("priority"), 0)
     backup = words.get("backup", False)
     if not isinstance(backup, bool):
         reader.wrong(where, f"backup is true or false, not {backup!r}")
+    said = {name: words[name] for name in TLS_OPTIONS if name in words}
+    if said and url and not url.lower().startswith("https:"):
+        reader.wrong(where, f"{next(iter(said))} is for https upstreams: there is no TLS to {url}")
     if len(reader.problems) > before:
         return None
-    return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where))
+    tls = readUpstreamTLS(reader, where, said) if said else BY_DEFAULT
+    if tls is None:
+        return None
+    return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where), tls)
 
 
 def _url(reader: Reader, where: str, written: Any) -> str:

@@ -25,6 +25,7 @@ from twistproxy.server.progress import ackedBytes
 from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
+from twistproxy.tls.transport import SecureTransport
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.guard import SWITCHED
@@ -396,7 +397,7 @@ class ClientChannel(Protocol):
         self._writePaused = False
         complete = (self._reader.isDone or not self._head) and not self._reader.buffered
         self._reader.takeBuffered()
-        if complete or not canHalfClose(self.transport):
+        if complete or not (canHalfClose(self.transport) or isinstance(self.transport, SecureTransport)):
             self._expectProgress(self._engine.settings.sendTimeout)
             self.transport.loseConnection()
             return

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectBindError, ConnectError, DNSLookupError, TimeoutError, UnknownHostError
-from twisted.internet.protocol import ClientFactory, Factory
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.python.failure import Failure
 
 from twistproxy.errors import (
@@ -18,12 +18,17 @@ from twistproxy.errors import (
     DNS_FAILURE,
     INTERNAL,
     TLS_FAILURE,
+    ConfigurationError,
     ProxyError,
 )
 from twistproxy.location import Location
+from twistproxy.outcomes import Upstream
 from twistproxy.settings import Settings
+from twistproxy.tls.contexts import ClientContexts
+from twistproxy.tls.errors import explainTLS
+from twistproxy.tls.transport import SecureTransport
 from twistproxy.upstream.connection import UpstreamConnection
-from twistproxy.upstream.guard import Guard, GuardedReactor
+from twistproxy.upstream.guard import GuardedReactor
 
 
 class _Connector(ClientFactory):
@@ -32,17 +37,18 @@ class _Connector(ClientFactory):
 
     noisy = False
 
-    def __init__(self, connection: UpstreamConnection) -> None:
+    def __init__(self, connection: UpstreamConnection, protocol: Protocol) -> None:
         self._connection = connection
+        self._protocol = protocol
         self._connector: Any = None
         self.connected: Deferred[UpstreamConnection] = Deferred(self._cancel)
 
     def startedConnecting(self, connector: Any) -> None:
         self._connector = connector
 
-    def buildProtocol(self, addr: Any) -> UpstreamConnection:
+    def buildProtocol(self, addr: Any) -> Protocol:
         self._connection.made = self.connected
-        return self._connection
+        return self._protocol
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         if not self.connected.called:
@@ -53,16 +59,16 @@ class _Connector(ClientFactory):
             self._connector.stopConnecting()
 
 
-class _OneConnection(Factory):
+class _OneProtocol(Factory):
     """Hands out one protocol that was made already."""
 
     noisy = False
 
-    def __init__(self, connection: UpstreamConnection) -> None:
-        self._connection = connection
+    def __init__(self, protocol: Protocol) -> None:
+        self._made = protocol
 
-    def buildProtocol(self, addr: Any) -> UpstreamConnection:
-        return self._connection
+    def buildProtocol(self, addr: Any) -> Protocol:
+        return self._made
 
 
 def isAddress(host: str) -> bool:
@@ -74,43 +80,57 @@ def isAddress(host: str) -> bool:
     return True
 
 
-def _open(reactor: Any, location: Location, settings: Settings, connection: UpstreamConnection) -> Deferred[UpstreamConnection]:
-    """A connection without TLS."""
+def _open(
+    reactor: Any, location: Location, settings: Settings, connection: UpstreamConnection, protocol: Protocol
+) -> Deferred[UpstreamConnection]:
+    """A connection on which C{protocol} speaks: C{connection}, or the TLS below it."""
     timeout = settings.connectTimeout
     if location.socketPath or isAddress(location.host):
-        connector = _Connector(connection)
+        connector = _Connector(connection, protocol)
         if location.socketPath:
             reactor.connectUNIX(location.socketPath, connector, timeout=timeout)
         else:
             reactor.connectTCP(location.host, location.port, connector, timeout=timeout)
         return connector.connected
     endpoint = HostnameEndpoint(reactor, location.host, location.port, timeout=timeout)
-    return endpoint.connect(_OneConnection(connection)).addCallback(lambda _: connection)
+    return endpoint.connect(_OneProtocol(protocol)).addCallback(lambda _: connection)
 
 
 def connect(
-    reactor: Any, location: Location, settings: Settings, connection: UpstreamConnection, guard: Guard | None = None
+    reactor: Any, upstream: Upstream, settings: Settings, connection: UpstreamConnection, contexts: ClientContexts
 ) -> Deferred[UpstreamConnection]:
-    """Connect C{connection} to a location.
+    """Connect C{connection} to an upstream.
 
-    @param guard: says which addresses may be connected to; None: all.
     @return: a Deferred, to be cancelled when nobody wants it any more, that fires with C{connection} ready for a
         request, or fails with a L{ProxyError}.
     """
+    location, guard = upstream.location, upstream.guard
     if guard is not None:
         if isAddress(location.host) and not guard(location.host):
             return fail(ProxyError(DESTINATION_REFUSED, location.host))
         guarded = GuardedReactor(reactor, guard)
-        return connect(guarded, location, settings, connection).addErrback(_explainRefusal, guarded)
-    if not location.isSecure:
-        return _open(reactor, location, settings, connection).addErrback(_explain)
-    from twisted.internet.ssl import optionsForClientTLS  # pyOpenSSL, which plain HTTP has no need for
-    from twisted.protocols.tls import TLSMemoryBIOFactory
+        opening = _secureOrNot(guarded, upstream, settings, connection, contexts)
+        return opening.addErrback(_explainRefusal, guarded)
+    return _secureOrNot(reactor, upstream, settings, connection, contexts)
 
-    options = optionsForClientTLS(location.host)
-    factory = TLSMemoryBIOFactory(options, True, _OneConnection(connection), clock=reactor)
-    endpoint = HostnameEndpoint(reactor, location.host, location.port, timeout=settings.connectTimeout)
-    return endpoint.connect(factory).addCallback(lambda _: _secured(reactor, settings, connection)).addErrback(_explain)
+
+def _secureOrNot(
+    reactor: Any, upstream: Upstream, settings: Settings, connection: UpstreamConnection, contexts: ClientContexts
+) -> Deferred[UpstreamConnection]:
+    location = upstream.location
+    if not location.isSecure:
+        return _open(reactor, location, settings, connection, connection).addErrback(_explain)
+    try:
+        context = contexts.of(upstream.tls, upstream.key)
+    except ConfigurationError as error:
+        return fail(ProxyError(TLS_FAILURE, str(error)))
+    name = upstream.tls.serverName or location.host.partition("%")[0]
+    try:
+        below = SecureTransport(context, connection, name, isServer=False)
+    except ValueError as error:  # a name that no certificate can be for, as Python says it
+        return fail(ProxyError(TLS_FAILURE, str(error)))
+    opening = _open(reactor, location, settings, connection, below)
+    return opening.addCallback(lambda _: _secured(reactor, settings, connection)).addErrback(_explain)
 
 
 def _secured(reactor: Any, settings: Settings, connection: UpstreamConnection) -> Deferred[UpstreamConnection]:
@@ -120,10 +140,17 @@ def _secured(reactor: Any, settings: Settings, connection: UpstreamConnection) -
         connection.secured = None
         connection.abort()
 
+    def late(result: object, seconds: float) -> Failure:
+        return Failure(ProxyError(CONNECT_TIMEOUT, "the TLS handshake took too long"))
+
+    def broken(failure: Failure) -> Failure:
+        if failure.check(ProxyError, CancelledError):
+            return failure
+        return Failure(ProxyError(TLS_FAILURE, explainTLS(failure.value)))
+
     secured: Deferred[UpstreamConnection] = Deferred(cancel)
     connection.secured = secured
-    late = ProxyError(CONNECT_TIMEOUT, "the TLS handshake took too long")
-    return secured.addTimeout(settings.tlsHandshakeTimeout, reactor, lambda result, seconds: Failure(late))
+    return secured.addTimeout(settings.tlsHandshakeTimeout, reactor, late).addErrback(broken)
 
 
 def _explainRefusal(failure: Failure, guarded: GuardedReactor) -> Failure:
@@ -148,8 +175,6 @@ def _explain(failure: Failure) -> Failure:
         kind = INTERNAL
     elif failure.check(ConnectError, OSError):
         kind = CONNECT_REFUSED
-    elif type(reason).__module__.startswith(("OpenSSL", "service_identity", "ssl")):
-        kind = TLS_FAILURE
     else:
         kind = CONNECT_REFUSED
     return Failure(ProxyError(kind, detail))

@@ -6,6 +6,7 @@ statuses; it knows only whether it can be used again: both messages complete, no
 
 from __future__ import annotations
 
+from ssl import SSLError
 from typing import Any
 from typing import Protocol as Shape
 
@@ -21,6 +22,7 @@ from twistproxy.messages import Item
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.tcp import tune
+from twistproxy.tls.errors import explainTLS
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, ResponseHead, ResponseMemory, ResponseReader
@@ -239,8 +241,8 @@ class UpstreamConnection(Protocol):
         if isinstance(reason, ConnectionLost):
             self._fail(ProxyError(UPSTREAM_RESET, "the connection was reset"))
         else:
-            kind = TLS_FAILURE if type(reason).__module__.startswith("OpenSSL") else UPSTREAM_RESET
-            self._fail(ProxyError(kind, f"{type(reason).__name__}: {reason}"))
+            kind = TLS_FAILURE if isinstance(reason, SSLError) else UPSTREAM_RESET
+            self._fail(ProxyError(kind, explainTLS(reason)))
 
     # From the writer.
 

@@ -17,6 +17,7 @@ from twistproxy.errors import INTERNAL, QUEUE_FULL, QUEUE_TIMEOUT, ProxyError
 from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.tls.contexts import ClientContexts
 from twistproxy.upstream.connect import connect
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.wire.http1 import ResponseMemory
@@ -123,11 +124,13 @@ class ConnectionPool:
         settings: Settings,
         sweeper: Sweeper,
         idleLimit: IdleLimit,
+        contexts: ClientContexts,
         memory: ResponseMemory | None = None,
     ) -> None:
         """@param memory: of response heads that came before."""
         self._memory = memory
         self._reactor = reactor
+        self._contexts = contexts
         self._upstream = upstream
         self._settings = settings
         self._sweeper = sweeper
@@ -213,7 +216,7 @@ class ConnectionPool:
         connection = UpstreamConnection(self, self._settings, self._sweeper, self._memory)
         self._all.add(connection)
         try:
-            opening = connect(self._reactor, self._upstream.location, self._settings, connection, self._upstream.guard)
+            opening = connect(self._reactor, self._upstream, self._settings, connection, self._contexts)
         except Exception as error:  # an endpoint that refuses its arguments: this upstream can't be reached
             opening = Deferred()
             opening.errback(ProxyError(INTERNAL, str(error)))

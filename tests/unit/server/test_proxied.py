@@ -9,16 +9,21 @@ from twisted.internet import ssl
 from twisted.internet.endpoints import serverFromString
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from tests.support.certificates import issued, ofTwisted, trustOfTwisted, write
+from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, Client, ProxyTestCase, get
-from tests.unit.test_tls import HOST, certificate
 from twistproxy.messages import Address
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.settings import UNIX_PEERS
 from twistproxy.testing import RawClient
 from twistproxy.testing.peers import RawClientFactory
+from twistproxy.tls.config import CertificateFiles, ServerTLS
+from twistproxy.tls.listening import SecureFactory
+from twistproxy.tls.store import CertificateStore
 from twistproxy.upstream.announcing import AnnouncingFactory
 from twistproxy.wire.proxyprotocol import TLV_SSL, encodeHeader
 
+HOST = "tls.example"
 SENDER = "192.0.2.1"
 LINE = b"PROXY TCP4 203.0.113.77 198.51.100.1 4711 443\r\n"
 
@@ -176,20 +181,24 @@ class TestProxied(ProxyTestCase):
 
     def test_belowTLS(self) -> None:
         proxy = self.proxy(OK)
-        options = certificate(HOST).options()
-        self.others.append(self.facade.listenSSL(8443, proxy, options, interface="10.1.0.1"))
-        inner = RawClient()
-        trust = ssl.optionsForClientTLS(HOST, trustRoot=ssl.trustRootFromCertificates([certificate(HOST)]))
-        tls = TLSMemoryBIOFactory(trust, True, RawClientFactory(inner), clock=self.network)
-        self.network.connectTCP("10.1.0.1", 8443, AnnouncingFactory(LINE, tls), bindAddress=(SENDER, 0))
-        self.network.advance(0.1)
-        inner.send(get())
-        self.network.advance(0.1)
-        self.assertIn(b"200", inner.received[:20])
-        request = self.origin.request
-        self.assertEqual((request.get(b"x-forwarded-for"), request.get(b"x-forwarded-proto")), (b"203.0.113.77", b"https"))
-        inner.close()
-        self.network.advance(0.1)
+        self.others.append(self.facade.listenSSL(8443, proxy, ofTwisted(issued(HOST)).options(), interface="10.1.0.1"))
+        cert, key = write(temporaryDirectory(self), issued(HOST))
+        secure = SecureFactory(CertificateStore(ServerTLS((CertificateFiles(cert, key),))), proxy)
+        self.others.append(self.facade.listenTCP(8444, secure, interface="10.1.0.1"))
+        for port in (8443, 8444):
+            inner = RawClient()
+            trust = ssl.optionsForClientTLS(HOST, trustRoot=trustOfTwisted())
+            tls = TLSMemoryBIOFactory(trust, True, RawClientFactory(inner), clock=self.network)
+            self.network.connectTCP("10.1.0.1", port, AnnouncingFactory(LINE, tls), bindAddress=(SENDER, 0))
+            self.network.advance(0.1)
+            inner.send(get())
+            self.network.advance(0.1)
+            self.assertIn(b"200", inner.received[:20])
+            request = self.origin.requests[-1]
+            told = request.get(b"x-forwarded-for"), request.get(b"x-forwarded-proto")
+            self.assertEqual(told, (b"203.0.113.77", b"https"))
+            inner.close()
+            self.network.advance(0.1)
 
     def test_nobodyWantsIt(self) -> None:
         proxy = self.proxy(OK)

@@ -1,0 +1,424 @@
+"""TLS over a Twisted transport, by the standard library's C{ssl} on memory.
+
+Twisted's own TLS goes through pyOpenSSL and gathers writes until the next turn of the reactor. For a small request that
+costs more than all of the proxy's other work, so this layer does what L{twistproxy.writing} does for plain connections:
+what is written is encrypted and sent at once, and what came in one segment is told in one piece.
+
+Below it is any transport; above it any protocol, which sees an C{ISSLTransport}. There is no half-close for protocols:
+C{loseWriteConnection} is only for closing gently. The end of a connection without C{close_notify} is a
+L{ConnectionLost}, since it may be somebody else's doing (RFC 8446 section 6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ssl import MemoryBIO, SSLContext, SSLError, SSLObject, SSLWantReadError, SSLZeroReturnError
+from typing import Any, ClassVar, Final
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, INegotiated, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistproxy.tls.errors import explainTLS
+from twistproxy.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner, writerFor
+
+_RECORD: Final = 16 << 10
+"""Most plain bytes of a TLS record (RFC 8446 section 5.1)."""
+
+_PLAIN_HTTP: Final = (
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This port speaks HTTPS: the address begins with https://\n"
+)
+"""For somebody who forgot the s: OpenSSL knows such a request when it sees one."""
+
+_log: Final = Logger(namespace="twistproxy.error")
+
+
+@implementer(ISSLTransport, INegotiated, IWriterSource, IHalfCloseableProtocol)
+class SecureTransport(Protocol):
+    """One connection's TLS: a protocol for the transport below, a transport for the protocol above.
+
+    @ivar isSecure: whether the handshake is over.
+    @ivar isFull: whether too much was written that was not sent.
+    """
+
+    transport: Any
+
+    def __init__(self, context: SSLContext, above: Any, serverName: str | None = None, isServer: bool = True) -> None:
+        """
+        @param above: the protocol that speaks over this.
+        @param serverName: for a client, whose certificate the server has to have.
+        """
+        self._above = above
+        self._incoming = MemoryBIO()
+        self._outgoing = MemoryBIO()
+        self._ssl: SSLObject = context.wrap_bio(self._incoming, self._outgoing, isServer, serverName)
+        self._isServer = isServer
+        self.isSecure = False
+        self.isFull = False
+        self._isClosing = False  # nothing more is written: our close_notify is sent, or there was no handshake
+        self._isAborted = False
+        self._inputEnded = False  # the peer's close_notify came
+        self._reason: Failure | None = None
+        self._early: list[bytes] = []
+        self._earlyBytes = 0
+        self._pauseWanted = False
+        self._owner: WritingOwner | None = None
+        self._producer: _ProducerOwner | None = None
+
+    def __repr__(self) -> str:
+        return f"<SecureTransport {'' if self.isSecure else 'in handshake, '}of {self._above!r}>"
+
+    # From the transport below.
+
+    def connectionMade(self) -> None:
+        """The connection is there: the protocol above hears of it now, and of the handshake's end by
+        C{handshakeCompleted}, if it listens."""
+        self._raw: Writer = writerFor(self.transport, self)
+        self._above.makeConnection(self)
+        if not self._isServer and not self._isAborted:
+            self._handshake()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Part of the handshake, or records."""
+        if self._isAborted:
+            return
+        self._incoming.write(data)
+        if self.isSecure or self._handshake():
+            self._deliver()
+
+    def _handshake(self) -> bool:
+        """@return: whether it is over."""
+        try:
+            self._ssl.do_handshake()
+        except SSLWantReadError:
+            self._flush()
+            return False
+        except SSLError:
+            self._fail(Failure())
+            return False
+        self._flush()
+        self.isSecure = True
+        if self._early:
+            early, self._early, held = self._early, [], self._earlyBytes
+            self._encrypt(early)
+            if held > HIGH_WATER:
+                self.writingResumed()
+        if self._pauseWanted:
+            self.transport.pauseProducing()
+        if IHandshakeListener.providedBy(self._above):
+            self._above.handshakeCompleted()
+        return not self._isAborted
+
+    def _deliver(self) -> None:
+        """Tell what came, all of it in one piece: the work per piece is more than that of joining them."""
+        if self._inputEnded:
+            return
+        incoming, read = self._incoming, self._ssl.read
+        pieces: list[bytes] = []
+        failure: Failure | None = None
+        try:
+            while True:
+                piece = read(_RECORD)
+                if not piece:
+                    self._inputEnded = True
+                    break
+                pieces.append(piece)
+                if not incoming.pending:
+                    break
+        except SSLWantReadError:
+            pass
+        except SSLZeroReturnError:
+            self._inputEnded = True  # after ours
+        except SSLError:
+            failure = Failure()
+        if pieces:
+            self._above.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._isAborted or self._above is None:
+            return
+        if self._outgoing.pending:
+            self._flush()
+        if failure is not None:
+            self._fail(failure)
+        elif self._inputEnded:
+            self._endInput()
+
+    def _endInput(self) -> None:
+        """The peer says that it sends no more."""
+        if not self._isClosing and IHalfCloseableProtocol.providedBy(self._above):
+            self._above.readConnectionLost()
+        else:
+            self.loseConnection()
+
+    def _fail(self, failure: Failure) -> None:
+        """TLS cannot go on; the peer gets the alert that says why."""
+        self._reason = failure
+        self._isAborted = self._isClosing = True
+        if not self.isSecure and self._isServer:
+            _log.info(
+                "No TLS with {peer}: {reason}", peer=getattr(self.transport.getPeer(), "host", "a client"),
+                reason=explainTLS(failure.value),
+            )  # fmt: skip
+            if getattr(failure.value, "reason", "") == "HTTP_REQUEST":
+                self._raw.write([_PLAIN_HTTP])
+        self._flush()
+        self._raw.stop()
+        self.transport.loseConnection()
+
+    def readConnectionLost(self) -> None:
+        """L{IHalfCloseableProtocol} of the transport below: the peer sends nothing more, not even records."""
+        if not self._inputEnded and not self._isClosing:
+            self._reason = Failure(ConnectionLost("the connection was closed without close_notify"))
+            self.abortConnection()
+        else:
+            self._raw.stop()
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """L{IHalfCloseableProtocol} of the transport below: all was sent, after C{loseWriteConnection}."""
+        if IHalfCloseableProtocol.providedBy(self._above):
+            self._above.writeConnectionLost()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is over: tell the protocol above why."""
+        above, self._above = self._above, None
+        self._isAborted = self._isClosing = True
+        self._owner = self._producer = None
+        del self._raw  # which knows us
+        if self._reason is not None:
+            reason = self._reason
+        elif reason.check(ConnectionDone) is not None and not self.isSecure:
+            reason = Failure(ConnectionLost("the connection was closed during the TLS handshake"))
+        above.connectionLost(reason)
+
+    # From the writer below.
+
+    def writingPaused(self) -> None:
+        """L{WritingOwner}: the buffer below is full."""
+        self.isFull = True
+        if self._owner is not None:
+            self._owner.writingPaused()
+
+    def writingResumed(self) -> None:
+        """L{WritingOwner}: it is empty again."""
+        self.isFull = False
+        if self._owner is not None:
+            self._owner.writingResumed()
+
+    # For the protocol above: writing.
+
+    def makeWriter(self, owner: WritingOwner) -> Writer:
+        """L{IWriterSource}: encrypts and writes at once."""
+        self._owner = owner
+        return _SecureWriter(self)
+
+    def encrypt(self, pieces: list[bytes]) -> None:
+        """Send these; dropped once the connection is closing."""
+        if self._isClosing:
+            return
+        if self.isSecure:
+            self._encrypt(pieces)
+            return
+        before = self._earlyBytes
+        self._early += pieces
+        self._earlyBytes += sum(map(len, pieces))
+        if before <= HIGH_WATER < self._earlyBytes:
+            self.writingPaused()
+
+    def _encrypt(self, pieces: list[bytes]) -> None:
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        size = len(data)
+        if not size:
+            return
+        try:
+            if size <= _RECORD:
+                self._ssl.write(data)
+            else:
+                write, view, at = self._ssl.write, memoryview(data), 0
+                while at < size:
+                    at += write(view[at : at + _RECORD])
+        except SSLError:
+            self._fail(Failure())
+            return
+        self._raw.write([self._outgoing.read()])
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._raw.write([self._outgoing.read()])
+
+    def handOver(self, owner: WritingOwner) -> bool:
+        """See L{Writer.handOver}."""
+        if self._above is None:
+            return False
+        self._owner = owner
+        return self.isFull
+
+    def release(self) -> None:
+        """See L{Writer.stop}: C{owner} is told nothing more."""
+        self._owner = None
+
+    def reset(self) -> None:
+        """See L{Writer.reset}."""
+        if self._above is not None:
+            self._isClosing = True
+            self._raw.reset()
+
+    def write(self, data: bytes) -> None:
+        """As L{ITransport}."""
+        self.encrypt([data])
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """As L{ITransport}."""
+        self.encrypt(list(data))
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """As L{IConsumer}, for push producers.
+
+        @raise RuntimeError: if there is one already.
+        @raise ValueError: for a pull producer.
+        """
+        if self._producer is not None:
+            raise RuntimeError("there is a producer already")
+        if not streaming:
+            raise ValueError("a TLS connection takes push producers only")
+        if self._above is None:
+            producer.stopProducing()
+            return
+        self._producer = _ProducerOwner(producer)
+        if self.handOver(self._producer):
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """As L{IConsumer}."""
+        if self._producer is not None and self._owner is self._producer:
+            self._owner = None
+        self._producer = None
+
+    # For the protocol above: the rest.
+
+    def pauseProducing(self) -> None:
+        """As L{IPushProducer}; a handshake is ended first."""
+        self._pauseWanted = True
+        if self.isSecure:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """As L{IPushProducer}."""
+        self._pauseWanted = False
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """As L{IPushProducer}."""
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Send what was written, then our C{close_notify}, and close; the peer's is not waited for."""
+        if self._above is None:
+            return
+        self._sayClose()
+        self._raw.stop()
+        self.transport.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        """The same, but go on reading until the peer closes: its last words must not cost it ours."""
+        if self._above is None:
+            return
+        self._sayClose()
+        self._raw.stop()
+        if hasattr(self.transport, "loseWriteConnection"):
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _sayClose(self) -> None:
+        if self._isClosing:
+            return
+        self._isClosing = True
+        if self.isSecure:
+            try:
+                self._ssl.unwrap()
+            except (SSLError, ValueError):
+                pass  # the peer's close_notify has not come, and is not waited for
+            self._flush()
+
+    def abortConnection(self) -> None:
+        """Cut the connection."""
+        if self._above is not None:
+            self._isAborted = self._isClosing = True
+            self._raw.stop()
+            self.transport.abortConnection()
+
+    def getPeer(self) -> Any:
+        """As L{ITransport}."""
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        """As L{ITransport}."""
+        return self.transport.getHost()
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """As L{INegotiated}: by ALPN."""
+        name = self._ssl.selected_alpn_protocol()
+        return None if name is None else name.encode("ascii")
+
+    @property
+    def peerCertificateDER(self) -> bytes | None:
+        """The peer's certificate, if it showed one that was verified."""
+        return self._ssl.getpeercert(binary_form=True) if self.isSecure else None
+
+    def getPeerCertificate(self) -> Any:
+        """As L{ISSLTransport}: a pyOpenSSL certificate; None without one."""
+        from OpenSSL import crypto
+
+        der = self.peerCertificateDER
+        return None if der is None else crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+
+    def getTcpNoDelay(self) -> bool:
+        """As L{ITCPTransport}."""
+        return bool(self.transport.getTcpNoDelay())
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """As L{ITCPTransport}; a UNIX socket has none."""
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """As L{ITCPTransport}."""
+        return bool(self.transport.getTcpKeepAlive())
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """As L{ITCPTransport}; a UNIX socket has none."""
+        if hasattr(self.transport, "setTcpKeepAlive"):
+            self.transport.setTcpKeepAlive(enabled)
+
+
+class _SecureWriter:
+    """The L{Writer} of a L{SecureTransport}."""
+
+    __slots__ = ("_transport", "handOver", "reset", "stop", "write")
+
+    isEmpty: ClassVar = False  # nobody may write past TLS
+
+    def __init__(self, transport: SecureTransport) -> None:
+        self._transport = transport
+        self.write = transport.encrypt
+        self.handOver = transport.handOver
+        self.stop = transport.release
+        self.reset = transport.reset
+
+    @property
+    def isFull(self) -> bool:
+        """L{Writer.isFull}."""
+        return self._transport.isFull
+
+
+class _ProducerOwner:
+    """Tells a push producer about the buffer."""
+
+    def __init__(self, producer: Any) -> None:
+        self.writingPaused = producer.pauseProducing
+        self.writingResumed = producer.resumeProducing
