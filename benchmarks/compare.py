@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from comparison.machine import describe
 from comparison.measuring import Bench, Cores
+from comparison.page import write
 from comparison.processes import ProcessFailed
 from comparison.proxies import PEER_MAKERS, NotInstalled, Proxy, candidate, find, twistproxy
 from comparison.report import asJson, heading, table
@@ -57,9 +58,11 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--candidate", type=candidate, action="append", default=[], metavar="NAME=COMMAND",
         help="another proxy, such as an older twistproxy, to be measured too; {port} and {upstream} stand for its ports",
     )  # fmt: skip
+    parser.add_argument("--workers", type=_positive, metavar="N", help="measure twistproxy with so many workers, too")
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N", help="default: 5")
     parser.add_argument("--seconds", type=_positive, default=3, metavar="S", help="of load in each round; default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each round there too")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="write tables and a picture into that page too")
     return parser.parse_args(arguments)
 
 
@@ -79,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder.chmod(0o755)
         proxies, missing = gather(chosen, folder)
         machine = describe()
-        print(heading(machine, proxies, missing, chosen.rounds, chosen.seconds), flush=True)
+        title = heading(machine, proxies, missing, chosen.rounds, chosen.seconds)
+        print(title, flush=True)
         bench = Bench(folder, cores, chosen.rounds, chosen.seconds)
         results = []
         for scenario in (SCENARIOS[name] for name in chosen.scenario):
@@ -92,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\n{table(scenario, rows, chosen.peer)}", flush=True)
         if chosen.json is not None:
             chosen.json.write_text(asJson(machine, proxies, missing, results))
+        if chosen.page is not None:
+            write(chosen.page, title, results, chosen.peer)
     return 0
 
 
@@ -100,6 +106,8 @@ def gather(chosen: argparse.Namespace, folder: Path) -> tuple[list[Proxy], list[
     proxies: list[Proxy] = list(chosen.candidate)
     missing = []
     makers: list[Callable[[], Proxy]] = [partial(twistproxy, reactor) for reactor in chosen.reactor]
+    if chosen.workers:
+        makers += [partial(twistproxy, reactor, chosen.workers) for reactor in chosen.reactor]
     makers += [partial(PEER_MAKERS[name], folder) for name in chosen.peer]
     for make in makers:
         try:

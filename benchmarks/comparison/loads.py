@@ -130,6 +130,30 @@ def messages(port: int, connections: int, seconds: float) -> Work:
     return Work(tally.count, f"{tally.refused} upgrades refused" if tally.refused else "")
 
 
+def bulk(port: int, size: int) -> Work:
+    """So many bytes through one upgraded connection, towards the client.
+
+    @return: MiB that arrived.
+    @raise LoadFailed: when the upgrade was refused.
+    """
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.settimeout(30)
+        client.sendall(UPGRADE.replace(b"/ws", b"/bulk?%d" % size))
+        received = b""
+        while b"\r\n\r\n" not in received:
+            piece = client.recv(65536)
+            if not piece:
+                break
+            received += piece
+        head, _, rest = received.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101 "):
+            raise LoadFailed(f"no upgrade: {head!r}")
+        total, buffer = len(rest), bytearray(1 << 20)
+        while count := client.recv_into(buffer):
+            total += count
+    return Work(total >> 20, "" if total == size else f"only {total} of {size} bytes arrived")
+
+
 @contextmanager
 def idleConnections(port: int, number: int) -> Iterator[None]:
     """Connections that have had one answer each, and are held open.

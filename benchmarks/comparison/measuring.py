@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Final
 
 from comparison.loads import LoadFailed
 from comparison.processes import Launcher, ProcessFailed, Running, freePort
-from comparison.proxies import Proxy, nginxCommand
+from comparison.proxies import CERTIFICATE, KEY, Proxy, nginxCommand
 from comparison.scenarios import PEERS, Scenario
 
 WARM_UP: Final = 1
@@ -68,6 +69,7 @@ class Bench:
         files.mkdir()
         (files / "page").write_bytes(b"<p>hello</p>\n" * 79)
         (files / "mib").write_bytes(os.urandom(1 << 20))
+        makeCertificate(folder)
 
     def run(self, scenario: Scenario, proxies: Sequence[Proxy]) -> dict[str, Row]:
         """Measure all proxies.
@@ -76,10 +78,14 @@ class Bench:
         @raise ProcessFailed: when there is no upstream.
         """
         rows = {proxy.name: Row() for proxy in proxies}
-        able = [proxy for proxy in proxies if proxy.canUpgrade or not scenario.isUpgraded]
+        able = []
         for proxy in proxies:
-            if proxy not in able:
+            if scenario.isUpgraded and not proxy.canUpgrade:
                 rows[proxy.name].remarks.append("relays no upgrades")
+            elif scenario.isSecure and proxy.secureCommand is None:
+                rows[proxy.name].remarks.append("is not measured with TLS")
+            else:
+                able.append(proxy)
         with Launcher(self.folder) as launcher:
             upstream = self._startUpstream(launcher, scenario)
             if scenario.isFresh:
@@ -95,7 +101,7 @@ class Bench:
         started = {}
         for proxy in proxies:
             try:
-                started[proxy.name] = running = self._startProxy(launcher, proxy, upstream)
+                started[proxy.name] = running = self._startProxy(launcher, proxy, upstream, scenario)
                 scenario.measure(running, WARM_UP)
             except (ProcessFailed, LoadFailed) as error:
                 started.pop(proxy.name, None)
@@ -110,7 +116,7 @@ class Bench:
             for proxy in proxies:
                 with Launcher(self.folder) as launcher:
                     try:
-                        running = self._startProxy(launcher, proxy, upstream)
+                        running = self._startProxy(launcher, proxy, upstream, scenario)
                     except ProcessFailed as error:
                         rows[proxy.name].remarks.append(str(error))
                     else:
@@ -138,6 +144,21 @@ class Bench:
         launcher.start("upstream", command, port, self.cores.load)
         return port
 
-    def _startProxy(self, launcher: Launcher, proxy: Proxy, upstream: int) -> Running:
+    def _startProxy(self, launcher: Launcher, proxy: Proxy, upstream: int, scenario: Scenario) -> Running:
         port = freePort()
-        return launcher.start(proxy.name, proxy.command(self.folder, port, upstream), port, self.cores.proxy)
+        command = proxy.secureCommand if scenario.isSecure and proxy.secureCommand is not None else proxy.command
+        return launcher.start(proxy.name, command(self.folder, port, upstream), port, self.cores.proxy)
+
+
+def makeCertificate(folder: Path) -> None:
+    """A key on P-256 and a certificate that nobody has to believe."""
+    key, certificate = folder / KEY, folder / CERTIFICATE
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)],
+        capture_output=True,
+    )  # fmt: skip
+    if made.returncode == 0:
+        (folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+        for each in (key, folder / "both.pem"):
+            each.chmod(0o644)  # nginx and HAProxy may have given up root

@@ -22,6 +22,11 @@ _SEARCHED: Final = os.pathsep.join([os.path.dirname(sys.executable), os.environ.
 _OLDEST_GO: Final = (1, 20)  # has httputil.ProxyRequest
 
 
+CERTIFICATE: Final = "certificate.pem"
+KEY: Final = "key.pem"
+"""In the folder of the run; C{both.pem} has both."""
+
+
 class NotInstalled(Exception):
     """A program is not there; the text says which, and the command that installs it."""
 
@@ -33,12 +38,14 @@ class Proxy:
     @ivar command: of the folder to run in, the port to listen at and the upstream's port: the words to start it with.
     @ivar version: in its own words.
     @ivar canUpgrade: whether it relays upgraded connections.
+    @ivar secureCommand: the same with TLS towards clients; None where that is not measured.
     """
 
     name: str
     command: Callable[[Path, int, int], list[str]]
     version: str = ""
     canUpgrade: bool = True
+    secureCommand: Callable[[Path, int, int], list[str]] | None = None
 
 
 def find(program: str, install: str) -> str:
@@ -79,6 +86,7 @@ def _nginx(folder: Path) -> Proxy:
         "nginx",
         lambda folder, port, upstream: nginxCommand("nginx.conf", folder, PORT=port, UPSTREAM=upstream),
         versionOf(find("nginx", "apt-get install nginx-light"), "-v"),
+        secureCommand=lambda folder, port, upstream: nginxCommand("nginx.tls.conf", folder, PORT=port, UPSTREAM=upstream),
     )
 
 
@@ -88,7 +96,10 @@ def _haproxy(folder: Path) -> Proxy:
     def command(folder: Path, port: int, upstream: int) -> list[str]:
         return [program, "-db", "-f", str(fill("haproxy.cfg", folder, PORT=port, UPSTREAM=upstream))]
 
-    return Proxy("haproxy", command, versionOf(program, "-v"))
+    def secureCommand(folder: Path, port: int, upstream: int) -> list[str]:
+        return [program, "-db", "-f", str(fill("haproxy.tls.cfg", folder, PORT=port, UPSTREAM=upstream))]
+
+    return Proxy("haproxy", command, versionOf(program, "-v"), secureCommand=secureCommand)
 
 
 def _go(folder: Path) -> Proxy:
@@ -110,7 +121,10 @@ def _go(folder: Path) -> Proxy:
     def command(folder: Path, port: int, upstream: int) -> list[str]:
         return [str(built), f"127.0.0.1:{port}", f"http://127.0.0.1:{upstream}"]
 
-    return Proxy("go", command, f"httputil.ReverseProxy, {version}")
+    def secureCommand(folder: Path, port: int, upstream: int) -> list[str]:
+        return [*command(folder, port, upstream), str(folder / CERTIFICATE), str(folder / KEY)]
+
+    return Proxy("go", command, f"httputil.ReverseProxy, {version}", secureCommand=secureCommand)
 
 
 def _twistedWeb(folder: Path) -> Proxy:
@@ -129,7 +143,7 @@ PEER_MAKERS: Final[dict[str, Callable[[Path], Proxy]]] = {
 """The peers, by name. Each is given the folder of the run, and raises L{NotInstalled} when it is not there."""
 
 
-def twistproxy(reactor: str) -> Proxy:
+def twistproxy(reactor: str, workers: int = 1) -> Proxy:
     """twistproxy as this Python has it installed, with default settings.
 
     @raise NotInstalled: when there is no such reactor.
@@ -137,15 +151,24 @@ def twistproxy(reactor: str) -> Proxy:
     if reactor != "default" and reactor not in {each.shortName for each in getReactorTypes()}:
         raise NotInstalled(f"no {reactor} reactor: pip install 'twistproxy[{reactor}]'")
 
-    def command(folder: Path, port: int, upstream: int) -> list[str]:
+    def listening(upstream: int, endpoint: str) -> list[str]:
         return [
             sys.executable, "-m", "twisted", f"--reactor={reactor}", "revproxy",
-            "--upstream", f"http://127.0.0.1:{upstream}",
-            "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=1024",
+            "--upstream", f"http://127.0.0.1:{upstream}", "--listen", endpoint,
+            *(["--workers", str(workers)] if workers > 1 else []),
         ]  # fmt: skip
 
+    def command(folder: Path, port: int, upstream: int) -> list[str]:
+        return listening(upstream, f"tcp:{port}:interface=127.0.0.1:backlog=1024")
+
+    def secureCommand(folder: Path, port: int, upstream: int) -> list[str]:
+        files = f"privateKey={folder / KEY}:certKey={folder / CERTIFICATE}"
+        return listening(upstream, f"ssl:{port}:interface=127.0.0.1:backlog=1024:{files}")
+
     name = "twistproxy" if reactor == "default" else f"twistproxy-{reactor}"
-    return Proxy(name, command, twistproxyVersion())
+    if workers > 1:
+        name += f"-x{workers}"
+    return Proxy(name, command, twistproxyVersion(), secureCommand=secureCommand)
 
 
 def candidate(text: str) -> Proxy:

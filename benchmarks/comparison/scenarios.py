@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from comparison.heads import BROWSER
-from comparison.loads import Work, idleConnections, messages, wrk
+from comparison.loads import Work, bulk, idleConnections, messages, wrk
 from comparison.processes import Running
 
 PEERS: Final = Path(__file__).resolve().parent.parent / "peers"
@@ -18,6 +18,9 @@ CLIENTS: Final = 64
 
 STREAMS: Final = 8
 """Connections that carry long bodies."""
+
+BULK: Final = 1 << 30
+"""Bytes that go through one upgraded connection; an eighth of that to warm up."""
 
 IDLE: Final = 2000
 """Connections that are held idle: enough for what else happens in a process not to matter."""
@@ -49,6 +52,7 @@ class Scenario:
     @ivar summary: what is done.
     @ivar unit: of its figures.
     @ivar isUpgraded: whether it needs the upstream that switches protocols.
+    @ivar isSecure: whether clients speak TLS.
     @ivar isFresh: whether each figure needs a process that has done nothing before.
     @ivar lessIsBetter: of its figures.
     """
@@ -58,6 +62,7 @@ class Scenario:
     unit: str
     measure: Measure
     isUpgraded: bool = False
+    isSecure: bool = False
     isFresh: bool = False
     lessIsBetter: bool = False
 
@@ -67,7 +72,7 @@ def _perCpuSecond(load: Callable[[str, int], Work]) -> Measure:
 
     def measure(proxy: Running, seconds: int) -> Figure:
         before = proxy.cpuSeconds()
-        work = load(f"http://127.0.0.1:{proxy.port}", seconds)
+        work = load(f"127.0.0.1:{proxy.port}", seconds)
         used = proxy.cpuSeconds() - before
         return Figure(work.amount / used if used else 0.0, work.remark)
 
@@ -75,7 +80,11 @@ def _perCpuSecond(load: Callable[[str, int], Work]) -> Measure:
 
 
 def _messages(proxy: Running, seconds: int) -> Figure:
-    return _perCpuSecond(lambda url, seconds: messages(proxy.port, CLIENTS, seconds))(proxy, seconds)
+    return _perCpuSecond(lambda at, seconds: messages(proxy.port, CLIENTS, seconds))(proxy, seconds)
+
+
+def _bulk(proxy: Running, seconds: int) -> Figure:
+    return _perCpuSecond(lambda at, seconds: bulk(proxy.port, BULK if seconds > 1 else BULK >> 3))(proxy, seconds)
 
 
 def _idle(proxy: Running, seconds: int) -> Figure:
@@ -93,27 +102,34 @@ SCENARIOS: Final = {
     for each in (
         Scenario(
             "small", f"GET of 12 bytes, {CLIENTS} kept connections", "requests per CPU second",
-            _perCpuSecond(lambda url, seconds: wrk(f"{url}/", CLIENTS, seconds)),
+            _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/", CLIENTS, seconds)),
         ),
         Scenario(
             "browser", f"GET of 1 KiB with a browser's headers, {CLIENTS} kept connections", "requests per CPU second",
-            _perCpuSecond(lambda url, seconds: wrk(f"{url}/page", CLIENTS, seconds, BROWSER)),
+            _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/page", CLIENTS, seconds, BROWSER)),
         ),
         Scenario(
             "churn", f"GET of 12 bytes, a connection for each, {CLIENTS} at a time", "requests per CPU second",
-            _perCpuSecond(lambda url, seconds: wrk(f"{url}/", CLIENTS, seconds, [("Connection", "close")])),
+            _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/", CLIENTS, seconds, [("Connection", "close")])),
+        ),
+        Scenario(
+            "tls", f"GET of 12 bytes over TLS, {CLIENTS} kept connections", "requests per CPU second",
+            _perCpuSecond(lambda at, seconds: wrk(f"https://{at}/", CLIENTS, seconds)), isSecure=True,
         ),
         Scenario(
             "down", f"GET of 1 MiB, {STREAMS} kept connections", "MiB per CPU second",
-            _perCpuSecond(lambda url, seconds: wrk(f"{url}/mib", STREAMS, seconds)),
+            _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/mib", STREAMS, seconds)),
         ),
         Scenario(
             "up", f"POST of 1 MiB, {STREAMS} kept connections", "MiB per CPU second",
-            _perCpuSecond(lambda url, seconds: wrk(f"{url}/upload", STREAMS, seconds, script=PEERS / "upload.lua")),
+            _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/upload", STREAMS, seconds, script=PEERS / "upload.lua")),
         ),
         Scenario(
             "ws", f"messages of 64 bytes there and back, {CLIENTS} upgraded connections", "messages per CPU second",
             _messages, isUpgraded=True,
+        ),
+        Scenario(
+            "bulk", f"{BULK >> 20} MiB through one upgraded connection", "MiB per CPU second", _bulk, isUpgraded=True,
         ),
         Scenario(
             "idle", f"memory for each of {IDLE} idle connections", "KiB per connection",

@@ -1,4 +1,5 @@
-"""The upstream of the scenario "ws": it switches protocols and sends back what comes, C{python echo.py PORT}.
+"""The upstream of the scenarios "ws" and "bulk", C{python echo.py PORT}: it switches protocols and sends back what comes, or
+C{/bulk?N} so many bytes.
 
 It reads no WebSocket frames, and neither does any of the proxies: after a 101 they relay bytes.
 """
@@ -15,12 +16,16 @@ SWITCH = (
 )
 
 
+BULK = memoryview(bytes(1 << 18))
+
+
 class Echo(asyncio.Protocol):
     """One upgraded connection."""
 
     def __init__(self) -> None:
         self._head = b""
-        self._isUpgraded = False
+        self._isUpgraded = self._isPaused = False
+        self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A proxy is there."""
@@ -32,10 +37,28 @@ class Echo(asyncio.Protocol):
             self._transport.write(data)
             return
         self._head += data
-        _, mark, rest = self._head.partition(b"\r\n\r\n")
+        head, mark, rest = self._head.partition(b"\r\n\r\n")
         if mark:
             self._isUpgraded = True
             self._transport.write(SWITCH + rest)
+            target = head.split(b" ")[1]
+            if target.startswith(b"/bulk?"):
+                self._left = int(target[6:])
+                self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The proxy takes no more for now."""
+        self._isPaused = True
+
+    def resume_writing(self) -> None:
+        """It takes more."""
+        self._isPaused = False
+        while self._left and not self._isPaused:
+            piece = BULK[: self._left]
+            self._left -= len(piece)
+            self._transport.write(piece)
+            if not self._left:
+                self._transport.close()
 
 
 async def serve(port: int) -> None:

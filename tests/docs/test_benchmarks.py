@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +33,31 @@ def run(name: str, *arguments: str, status: int = 0) -> str:
 def test_requestTellsTheCostOfBothCases() -> None:
     said = run("request.py", "--repeats", "1", "--exchanges", "3")
     assert re.fullmatch(r"small: [\d.]+ us\nbrowser: [\d.]+ us\n", said)
+
+
+def test_requestWithHeadsThatNeverComeAgain() -> None:
+    said = run("request.py", "small", "--unlike", "--repeats", "1", "--exchanges", "3")
+    assert re.fullmatch(r"small: [\d.]+ us\n", said)
+
+
+def test_comparePutsItsFiguresIntoAPage(tmp_path: Path) -> None:
+    """Measured for a second: that it works is all that is said here."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- figures: written by benchmarks/compare.py --page -->\nold\n<!-- end of figures -->\nafter\n")
+    for program in ("wrk", "nginx", "taskset", "openssl"):
+        if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin") is None:
+            pytest.skip(f"{program} is not installed")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    arguments = ("--scenario", "tls,bulk", "--peer", "nginx", "--reactor", "default", "--rounds", "1", "--seconds", "1")
+    run("compare.py", *arguments, "--page", str(page))
+    text = page.read_text()
+    assert re.match(r"before\n<!-- figures[^\n]*\n\n- date: ", text)
+    assert text.endswith("<!-- end of figures -->\nafter\n")
+    assert "old" not in text
+    for name in ("twistproxy", "nginx"):
+        assert len(re.findall(rf"^\| {name} +\| +[\d,.]+ \|", text, re.MULTILINE)) == 2, text
+    assert page.with_suffix(".svg").read_text().startswith("<svg ")
 
 
 def test_requestTellsWhatIsAllocatedAndWhereTimeGoes() -> None:
@@ -63,7 +91,7 @@ def test_balancersComparesSizes() -> None:
 
 def test_compareNamesItsScenariosAndPeers() -> None:
     said = run("compare.py", "--help")
-    for name in ("small", "browser", "churn", "down", "up", "ws", "idle"):
+    for name in ("small", "browser", "churn", "tls", "down", "up", "ws", "bulk", "idle"):
         assert re.search(rf"^  {name} ", said, re.MULTILINE)
     assert "go, nginx, haproxy, twisted.web" in said
 
