@@ -80,7 +80,7 @@ class Asking:
         """Choose among those that were not asked yet."""
         asker = self._asker
         candidates = group.without(self._tried) if self._tried or group.warming else group.candidates
-        if not candidates:
+        if not candidates and not candidates.draining:
             asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"pool {group.name} is empty"))
             return
         try:
