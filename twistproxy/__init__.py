@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from twistproxy.messages import Headers, Response, Upstream
     from twistproxy.proxy import ReverseProxy
     from twistproxy.settings import Settings
+    from twistproxy.upstream.standing import Administrative
 
 __all__ = [
+    "Administrative",
     "BodyTooLarge",
     "ConfigurationError",
     "Headers",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Administrative": "upstream.standing",
     "BodyTooLarge": "errors",
     "ConfigurationError": "errors",
     "Headers": "messages",

@@ -20,6 +20,7 @@ from twistproxy.tls.contexts import ClientContexts
 from twistproxy.trust import Trust
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
+from twistproxy.upstream.status import UpstreamStatus
 from twistproxy.wire.http1 import RequestMemory, ResponseMemory
 
 if TYPE_CHECKING:
@@ -189,6 +190,10 @@ class Engine:
         for group, upstream in having:
             group.administer(upstream, administrative, reason)
         return len(having)
+
+    def status(self) -> list[UpstreamStatus]:
+        """What is known of all upstreams, pool by pool."""
+        return [each for group in self.groups.values() for each in group.status()]
 
     def channelGone(self) -> None:
         """A client's connection is closed."""

@@ -20,6 +20,7 @@ from twistproxy.upstream.candidates import Candidates, Tiers
 from twistproxy.upstream.evidence import Evidence, describe, evidenceOf
 from twistproxy.upstream.slowstart import SlowStart
 from twistproxy.upstream.standing import Active, Administrative, Passive, Standing, Traffic
+from twistproxy.upstream.status import UpstreamStatus, statusOf
 from twistproxy.upstream.table import Entry, UpstreamTable
 
 __all__ = ["Administrative", "Candidates", "UpstreamGroup"]
@@ -157,6 +158,14 @@ class UpstreamGroup:
         """What is known of an upstream; None of one that is not in this pool."""
         entry = self.table.get(upstream.key)
         return None if entry is None else entry.standing
+
+    def status(self) -> tuple[UpstreamStatus, ...]:
+        """What is known of each upstream: the members in their order, then those that are gone and still remembered."""
+        now = self._seconds()
+        return tuple(
+            statusOf(self.name, each.upstream, each.standing, self._slowStart.share(each.upstream), now)
+            for each in (*self._entries, *self.table.gone)
+        )
 
     # Who may be asked.
 

@@ -54,6 +54,11 @@ class UpstreamTable:
         """What is known of an upstream; None when nothing is."""
         return self._entries.get(key)
 
+    @property
+    def gone(self) -> list[Entry]:
+        """Those that were removed and are still remembered."""
+        return [each for each in self._entries.values() if not each.standing.isPresent]
+
     def take(self, upstreams: Sequence[Upstream], now: float) -> list[Entry]:
         """These are the members now.
 
