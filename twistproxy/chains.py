@@ -150,7 +150,7 @@ def handling(
 
     def answered(handler: Any, result: Any) -> bool:
         if isinstance(result, Response):
-            done(result)
+            done(_withHeaders(result, error))
             return False
         return failed(handler, Failure(TypeError(f"handle returned a {type(result).__name__}; it may return None or a Response")))
 
@@ -159,7 +159,17 @@ def handling(
         lambda handler: handler.handle(request, error),
         answered,
         failed,
-        lambda: done(errorPage(error.kind, request.headers.get("accept", ""), request.id)),
+        lambda: done(_withHeaders(errorPage(error.kind, request.headers.get("accept", ""), request.id), error)),
         clock,
         limit,
     )
+
+
+def _withHeaders(response: Response, error: ProxyError) -> Response:
+    """An answer to a failure, with the headers that the failure asks for in the place of those of the same names."""
+    names: dict[str, list[str]] = {}
+    for name, value in error.headers:
+        names.setdefault(name, []).append(value)
+    for name, values in names.items():
+        response.headers.setRawHeaders(name, values)
+    return response

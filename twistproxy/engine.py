@@ -257,11 +257,22 @@ class Engine:
         error = exchange.error
         if error is not None:
             self._logFailure(exchange, error)
+        if exchange.inbound.finishers is not None:
+            self._tellFinishers(exchange)
         for accessLog in self.accessLogs:
             try:
                 accessLog.log(exchange)
             except Exception:
                 self.accessLogErrors += 1
+
+    def _tellFinishers(self, exchange: Exchange) -> None:
+        """Those who wait for the very end."""
+        finishers, exchange.inbound.finishers = exchange.inbound.finishers or [], None
+        for each in finishers:
+            try:
+                each(exchange)
+            except Exception:
+                _log.failure("What waited for the end of request {request} failed", request=exchange.inbound.id)
 
     def _logFailure(self, exchange: Exchange, error: ProxyError) -> None:
         inbound = exchange.inbound

@@ -8,6 +8,7 @@ asked, 499 (in the log only, as in nginx) when the client went away.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
@@ -62,11 +63,16 @@ CLIENT_TIMEOUT: Final = _client("client_timeout", 408, "The request did not arri
 CLIENT_CLOSED: Final = _client("client_closed", 499, "The client went away.")
 DESTINATION_REFUSED: Final = _client("destination_refused", 403, "The proxy does not go there.")
 LOGIN_REQUIRED: Final = _client("login_required", 407, "The proxy wants a name and a password.")
+UNAUTHORIZED: Final = _client("unauthorized", 401, "You have to say who you are.")
+FORBIDDEN: Final = _client("forbidden", 403, "You may not do this.")
+RATE_LIMITED: Final = _client("rate_limited", 429, "Too many requests came from you.")
 NO_ROUTE: Final = _client("no_route", 404, "Nothing is configured for this address.")
 
 NO_UPSTREAM: Final = _proxy("no_healthy_upstream", 503, "No server is available for this request.")
 QUEUE_FULL: Final = _proxy("queue_full", 503, "Too many requests are waiting.")
 QUEUE_TIMEOUT: Final = _proxy("queue_timeout", 503, "The request waited too long for a server.")
+CIRCUIT_OPEN: Final = _proxy("circuit_open", 503, "The server has failed too often, and gets a pause.")
+TOO_BUSY: Final = _proxy("too_busy", 503, "Too much is going on. Try again in a moment.")
 DRAINING: Final = _proxy("draining", 503, "The proxy is shutting down.")
 DIRECTOR_ERROR: Final = _proxy("plugin_error", 500, "The proxy could not decide about this request.")
 BALANCER_ERROR: Final = _proxy("plugin_error", 503, "The proxy could not choose a server.")
@@ -93,12 +99,14 @@ class ProxyError(Exception):
 
     @ivar kind: the row of the table.
     @ivar detail: for the log: what exactly was wrong. Never sent to a client.
+    @ivar headers: names and values that the answer gets, whoever makes it, such as Retry-After or WWW-Authenticate.
     """
 
-    def __init__(self, kind: ErrorKind, detail: str = "") -> None:
+    def __init__(self, kind: ErrorKind, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(kind, detail)
         self.kind = kind
         self.detail = detail
+        self.headers = headers
 
     def __str__(self) -> str:
         return f"{self.kind.reason}: {self.detail}" if self.detail else self.kind.reason

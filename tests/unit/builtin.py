@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import Any
 
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
 
@@ -13,7 +16,7 @@ from twistproxy.config import BuildContext
 from twistproxy.configuring.reading import Reader
 from twistproxy.errors import ConfigurationError, ErrorKind, ProxyError
 from twistproxy.forwarding import identify, outboundItems
-from twistproxy.interfaces import IDirector, IErrorHandler, IResponseModifier
+from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier
 from twistproxy.loader.finder import PluginSet
 from twistproxy.messages import Address, FrozenHeaders, Headers, InboundRequest, OutboundRequest, Response, Upstream
 from twistproxy.plugin import Plugin
@@ -130,3 +133,49 @@ class ErrorHandlerTestCase(PluginTestCase):
     def handle(self, written: Any, error: ProxyError, request: InboundRequest | None = None, **options: Any) -> Any:
         """What it answers."""
         return self.build(written, **options).handle(request or asked(), error)
+
+
+class MiddlewareTestCase(PluginTestCase):
+    """Tests of middleware.
+
+    @ivar answer: what is inside answers.
+    @ivar proceeding: fires with it when C{isSlow}, and the test says so.
+    """
+
+    interface = IMiddleware
+    isSlow = False
+
+    def setUp(self) -> None:
+        self.answer = answered()
+        self.proceeding: Deferred[Response] = Deferred()
+        self.proceeded = 0
+
+    def proceed(self) -> Deferred[Response]:
+        """What middleware calls."""
+        self.proceeded += 1
+        return self.proceeding if self.isSlow else succeed(self.answer)
+
+    def around(self, written: Any, request: InboundRequest | None = None, **options: Any) -> Any:
+        """What comes out of the middleware of a plugin string or table, or of an object that was made already: a Response,
+        the kind of a failure, or a Deferred that has not fired.
+        """
+        middleware = written if hasattr(written, "around") else self.build(written, **options)
+        found: list[Any] = []
+        try:
+            result = middleware.around(request or asked(), self.proceed)
+        except ProxyError as error:
+            self.error = error
+            return error.kind
+        if isinstance(result, Response):
+            return result
+        waiting = ensureDeferred(result) if isawaitable(result) and not isinstance(result, Deferred) else result
+        waiting.addBoth(found.append)
+        if not found:
+            return waiting
+        if isinstance(found[0], Failure):
+            error = found[0].value
+            if not isinstance(error, ProxyError):
+                found[0].raiseException()
+            self.error = error
+            return error.kind
+        return found[0]

@@ -25,7 +25,7 @@ from tests.unit.support import (
     post,
 )
 from twistproxy.balancers.roundrobin import RoundRobin
-from twistproxy.errors import BAD_REQUEST, ProxyError
+from twistproxy.errors import BAD_REQUEST, TOO_BUSY, ProxyError
 from twistproxy.messages import InboundRequest, OutboundRequest, Outcome, Response, Upstream
 from twistproxy.testing import RawPeer
 from twistproxy.upstream.group import UpstreamGroup
@@ -929,6 +929,42 @@ class TestMiddleware(HookTestCase):
             self.assertEqual(self.around(function).body, b"ok")
             self.assertEqual((self.accessLog.lines, self.outcomes()), ([(200, "")], [("", 200)]))
             self.again()
+
+    def test_theHeadersOfAFailure(self) -> None:
+        def refusing(request: InboundRequest, proceed: Callable[[], Any]) -> Response:
+            raise ProxyError(TOO_BUSY, "", [("Retry-After", "7"), ("X-Why", "a"), ("X-Why", "b")])
+
+        own = errorHandler(lambda request, error: Response(418, {"Retry-After": "3"}, b"tea"))
+        for options, code in (({}, 503), ({"errorHandlers": [own]}, 418)):
+            message = self.around(refusing, **options)
+            self.assertEqual((message.code, message.all(b"retry-after"), message.all(b"x-why")), (code, [b"7"], [b"a", b"b"]))
+            self.again()
+
+    def test_whenFinished(self) -> None:
+        ended: list[tuple[int, int]] = []
+
+        def around(request: InboundRequest, proceed: Callable[[], Any]) -> Any:
+            request.whenFinished(lambda record: ended.append((record.code, record.bytesOut)))
+            request.whenFinished(lambda record: 1 / 0)
+            request.whenFinished(lambda record: ended.append((record.code, record.bytesOut)))
+            return proceed()
+
+        self.assertEqual(self.around(around).body, b"ok")
+        self.assertEqual(ended, [(200, 2), (200, 2)])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_whenFinishedAfterTheClientLeft(self) -> None:
+        ended: list[int] = []
+
+        def around(request: InboundRequest, proceed: Callable[[], Any]) -> Any:
+            request.whenFinished(lambda record: ended.append(record.code))
+            return proceed()
+
+        self.proxy(b"", middleware=[middleware(around)])
+        client = self.ask(get())
+        self.assertEqual(ended, [])
+        client.abort()
+        self.assertEqual(ended, [499])
 
     def test_aBodyOnItsWayCanBeReadNoMore(self) -> None:
         kept: list[Response] = []

@@ -11,6 +11,7 @@ from twistproxy.interfaces import (
     IDirector,
     IErrorHandler,
     IHealthCheck,
+    IMiddleware,
     IPassiveCheck,
     IResponseModifier,
     IUpstreamSource,
@@ -267,3 +268,12 @@ zookeeper = Plugin(
     example="zookeeper:/services/web:hosts=127.0.0.1\\:2181:format=http\\://%s/base",
 )
 """Where upstreams may be found."""
+
+ipFilter = Plugin(
+    "ip-filter",
+    "twistproxy.middleware.ipfilter.IPFilter",
+    IMiddleware,
+    summary="lets clients in by address",
+    example="ip-filter:deny=192.0.2.0/24",
+)
+"""The middleware that comes with twistproxy."""

@@ -10,10 +10,10 @@ from zlib import crc32
 from zope.interface import implementer
 
 from twistproxy.balancers.boundedload import LoadBound
-from twistproxy.balancers.keys import keyFrom
 from twistproxy.balancers.randomchoice import RandomChoice
 from twistproxy.balancers.rings import Points, Ring, ketamaPoints, replicaPoints, shareOut
 from twistproxy.interfaces import IBalancer
+from twistproxy.keys import keyFrom
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
 _POINTS: Final[dict[str, Points]] = {"ketama": ketamaPoints, "crc32": replicaPoints}

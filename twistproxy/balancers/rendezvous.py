@@ -14,9 +14,9 @@ from typing import Final
 
 from zope.interface import implementer
 
-from twistproxy.balancers.keys import keyFrom
 from twistproxy.balancers.randomchoice import RandomChoice
 from twistproxy.interfaces import IBalancer
+from twistproxy.keys import keyFrom
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
 _MASK: Final = (1 << 64) - 1

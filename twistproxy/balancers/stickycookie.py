@@ -10,7 +10,6 @@ from typing import Final, Literal
 
 from zope.interface import implementer
 
-from twistproxy.balancers.keys import cookieValues
 from twistproxy.balancers.leastconnections import LeastConnections
 from twistproxy.balancers.poweroftwo import PowerOfTwoChoices
 from twistproxy.balancers.randomchoice import RandomChoice
@@ -18,6 +17,7 @@ from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.balancers.weighted import WeightedRoundRobin
 from twistproxy.headers import isToken
 from twistproxy.interfaces import IBalancer, IResponseModifier
+from twistproxy.keys import cookieValues
 from twistproxy.loader.secret import Secret
 from twistproxy.messages import InboundRequest, Outcome, Response, Upstream
 from twistproxy.units import Duration

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from twistproxy.balancers.keys import keyFrom
 from twistproxy.directors.split import checkPools
 from twistproxy.interfaces import IDirector
+from twistproxy.keys import keyFrom
 from twistproxy.messages import InboundRequest, OutboundRequest, isToken
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from twistproxy.balancers.keys import keyFrom
 from twistproxy.interfaces import IDirector
+from twistproxy.keys import keyFrom
 from twistproxy.messages import InboundRequest, OutboundRequest
 from twistproxy.suggest import didYouMean
 

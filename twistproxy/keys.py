@@ -1,4 +1,4 @@
-"""What of a request decides where it goes: the keys of the balancers that hash."""
+"""What of a request stands for whoever sent it: the keys of balancers that hash, and of limits."""
 
 from __future__ import annotations
 

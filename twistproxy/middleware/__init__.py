@@ -1,0 +1,1 @@
+"""The middleware that comes with twistproxy, one idea a file."""
