@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectBindError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -77,25 +78,32 @@ class _Probe:
     def _tell(self, result: Any) -> None:
         reactor = self._checks.reactor
         now = reactor.seconds()
-        health = healthOf(result, now - self._started)
+        health = healthOf(result, now - self._started, self._pace.timeout)
         self._next = reactor.callLater(self._pace.next(self._started, now, self._checks.random()), self._run)
         self._checks.group.checked(self._upstream, self._name, health, self._pace.rise, self._pace.fall)
 
 
-def healthOf(result: Any, latency: float) -> Health:
+def healthOf(result: Any, latency: float, timeout: float) -> Health:
     """What a check returned, or its failure, as a L{Health}.
 
+    What is the proxy's own fault tells nothing about an upstream: no descriptor or port was left for the check, or the proxy
+    had no time itself, as a process that was stopped, so that a timeout fires late and nothing was read before it.
+
     @param latency: of the check, in seconds, where it does not say so itself.
+    @param timeout: of the check, in seconds.
     """
+    isInconclusive = False
     if isinstance(result, Health):
         return result
     if not isinstance(result, Failure):
         detail = f"check returned a {type(result).__name__}, not a Health"
     elif result.check(TimeoutError, CancelledError):
         detail = "it took too long"
+        isInconclusive = latency > timeout + max(1.0, timeout / 2)
     else:
         detail = result.getErrorMessage() or type(result.value).__name__
-    return Health(False, " ".join(detail.split())[:_LONGEST_DETAIL], latency)
+        isInconclusive = result.check(ConnectBindError) is not None
+    return Health(False, " ".join(detail.split())[:_LONGEST_DETAIL], latency, isInconclusive=isInconclusive)
 
 
 class HealthChecks(Service):

@@ -100,15 +100,17 @@ class UpstreamGroup:
         settings: Settings,
         seconds: Callable[[], float],
         passive: Sequence[Any] = (),
+        table: UpstreamTable | None = None,
     ) -> UpstreamGroup:
         """A pool to which C{settings} apply.
 
         @param seconds: the clock.
         @param passive: L{twistproxy.interfaces.IPassiveCheck}s.
+        @param table: what another group of this name knew.
         """
         return cls(
             name, balancer, upstreams, panicThreshold=settings.panicThreshold, seconds=seconds, passive=passive,
-            slowStart=SlowStart(settings.slowStart, seconds),
+            slowStart=SlowStart(settings.slowStart, seconds), table=table,
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import ConnectBindError, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -200,7 +201,23 @@ class HealthCheckTests(SynchronousTestCase):
         self.assertEqual(delays.count(0.0), 16)
 
     def test_aFailureThatSaysNothingIsNamed(self) -> None:
-        self.assertEqual(healthOf(Failure(KeyError()), 0.5), Health(False, "KeyError", 0.5))
+        self.assertEqual(healthOf(Failure(KeyError()), 0.5, 3.0), Health(False, "KeyError", 0.5))
+
+    def test_whatIsTheProxysOwnFaultTellsNothing(self) -> None:
+        noDescriptor = Failure(ConnectBindError(24, "Too many open files"))
+        self.assertTrue(healthOf(noDescriptor, 0.0, 3.0).isInconclusive)
+        self.assertFalse(healthOf(Failure(ConnectionRefusedError()), 0.0, 3.0).isInconclusive)
+        late = [healthOf(Failure(TimeoutError()), each, 3.0).isInconclusive for each in (3.0, 3.5, 5.0)]
+        self.assertEqual(late, [False, False, True])
+
+    def test_aProxyThatWasStoppedDoesNotBlameItsUpstreams(self) -> None:
+        self.check.says[self.one.key] = Deferred
+        self.check.schedule = Schedule(fall=1)
+        self.start()
+        self.clock.advance(60)
+        self.assertEqual(self.one.state, "up")
+        self.clock.pump([1.0] * 4)
+        self.assertEqual(self.one.state, "down: it took too long")
 
     def test_stoppingCancelsWhatRuns(self) -> None:
         cancelled: list[object] = []
