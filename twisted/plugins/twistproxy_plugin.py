@@ -267,6 +267,20 @@ zookeeper = Plugin(
     summary="upstreams from the children of a node of ZooKeeper",
     example="zookeeper:/services/web:hosts=127.0.0.1\\:2181:format=http\\://%s/base",
 )
+dns = Plugin(
+    "dns",
+    "twistproxy.discovery.dns.addresses",
+    IUpstreamSource,
+    summary="upstreams from the addresses of a name",
+    example="dns:web.example.com:8080:resolver=127.0.0.1\\:5353",
+)
+srv = Plugin(
+    "srv",
+    "twistproxy.discovery.dns.services",
+    IUpstreamSource,
+    summary="upstreams from SRV records, with their ports, weights and priorities",
+    example="srv:_http._tcp.example.com",
+)
 """Where upstreams may be found."""
 
 ipFilter = Plugin(
