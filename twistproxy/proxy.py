@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IProtocolNegotiationFactory
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
+from twistproxy.discovery.membership import follow
 from twistproxy.engine import Engine, Route
 from twistproxy.health.checking import HealthChecks
 from twistproxy.interfaces import (
@@ -26,6 +27,7 @@ from twistproxy.interfaces import (
     IResponseModifier,
     IRetryPolicy,
     IRoundTripper,
+    IUpstreamSource,
 )
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
@@ -95,6 +97,7 @@ class ReverseProxy(Service, ProxyFactory):
         roundTripper: IRoundTripper | None = None,
         health: Sequence[IHealthCheck] = (),
         passive: Sequence[IPassiveCheck] = (),
+        sources: Sequence[IUpstreamSource] = (),
         pools: Mapping[str, UpstreamGroup] | None = None,
         settings: Settings = Settings(),  # noqa: B008 - frozen
     ) -> None:
@@ -106,6 +109,7 @@ class ReverseProxy(Service, ProxyFactory):
         @param roundTripper: asks upstreams in the place of HTTP/1.1.
         @param health: checks of its upstreams, begun when it listens or starts, ended when it stops.
         @param passive: checks that learn from the traffic.
+        @param sources: find more upstreams, from when it listens or starts until it stops.
         @param pools: further pools that directors may name.
         @raise ValueError: when a URL can't be understood.
         """
@@ -131,6 +135,7 @@ class ReverseProxy(Service, ProxyFactory):
         groups = {"default": group, **(pools or {})}
         logs = [Recording(log, reactor) for log in accessLogs]
         ProxyFactory.__init__(self, Engine(reactor, settings, groups, routeFor, errorHandlers, logs))
+        self._membership = follow(self.engine, group, sources, settings) if sources else None
 
     @staticmethod
     def _members(upstreams: Iterable[str | Upstream]) -> list[Upstream]:
@@ -142,8 +147,13 @@ class ReverseProxy(Service, ProxyFactory):
         return self._group.members
 
     def setUpstreams(self, upstreams: Iterable[str | Upstream]) -> None:
-        """Replace the members. Those that stay keep their counters and connections; exchanges at others end normally."""
-        self._group.setMembers(self._members(upstreams))
+        """Replace the members, but for those that sources find. Those that stay keep their counters and connections;
+        exchanges at others end normally."""
+        members = self._members(upstreams)
+        if self._membership is not None:
+            self._membership.setWritten(members)
+            return
+        self._group.setMembers(members)
         groups = self.engine.groups.values()
         self.engine.pools.keepOnly(frozenset(member.key for group in groups for member in group.members))
 
@@ -161,18 +171,24 @@ class ReverseProxy(Service, ProxyFactory):
     def doStart(self) -> None:
         """A port uses it."""
         super().doStart()
-        self._beginChecks()
+        self._begin()
 
     def startService(self) -> None:
         """Keep time."""
         super().startService()  # type: ignore[no-untyped-call]
         self.engine.isDraining = False
         self.engine.sweeper.start()
-        self._beginChecks()
+        self._begin()
 
-    def _beginChecks(self) -> None:
-        if self._checking is not None and not self._checking.running:
-            self._checking.startService()
+    def _begin(self) -> None:
+        for each in self._services:
+            if not each.running:
+                each.startService()
+
+    @property
+    def _services(self) -> list[Any]:
+        """What runs beside the engine."""
+        return [each for each in (self._checking, self._membership) if each is not None]
 
     def stopService(self) -> Deferred[None]:
         """Let exchanges end, C{Settings.drainTimeout} seconds at most; then cut what is left.
@@ -180,9 +196,8 @@ class ReverseProxy(Service, ProxyFactory):
         @return: fires when all connections are closed.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._checking is not None and self._checking.running:
-            self._checking.stopService()
-        return drainEngine(self.engine)
+        stopping = [maybeDeferred(each.stopService) for each in self._services if each.running]
+        return DeferredList([drainEngine(self.engine), *stopping], consumeErrors=True).addCallback(lambda _: None)
 
 
 def drainEngine(engine: Engine) -> Deferred[None]:

@@ -30,7 +30,7 @@ from zope.interface import provider
 from twistproxy.accesslog import FileAccessLog, Recording
 from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse, PoolConfig, RouteConfig, buildPlugins
 from twistproxy.demo import DemoUpstreams
-from twistproxy.discovery.membership import Membership
+from twistproxy.discovery.membership import Membership, follow
 from twistproxy.engine import Engine, Route
 from twistproxy.errors import ConfigurationError
 from twistproxy.health.checking import HealthChecks
@@ -167,16 +167,9 @@ class ProxyService(MultiService):
 
     def _addSources(self, pool: PoolConfig) -> None:
         """Have the pool's members follow its sources."""
-        engine = self.engine
-        group = engine.groups[pool.name]
-
-        def changed(members: Sequence[Upstream]) -> None:
-            group.setMembers(members)
-            engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
-
         sources = [self._plugins[use] for use in pool.sources]
         settings = self._configuration.settings.with_(**pool.settings)
-        membership = Membership(self._reactor, pool.name, group.members, sources, changed, settings)
+        membership = follow(self.engine, self.engine.groups[pool.name], sources, settings)
         self._memberships.append(membership)
         membership.setServiceParent(self)  # type: ignore[no-untyped-call]
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
 """Seconds until something that should have happened is taken for failed."""
 
-_PORT = re.compile(r"(?<![\w.])(?:808\d|8443|900\d|2181)(?!\w)")
+_PORT = re.compile(r"(?<![\w.])(?:808\d|8443|900\d|2181|5353)(?!\w)")
 _PLACE = re.compile(r"(?<![\w.])/(run|srv|var/log|etc/twistproxy)(?=/)")
 _SERVES = re.compile(r"(?:\w+=\S+ )*(?:twistd? |python3 (?:-m http\.server|[\w/]+\.py))")
 _ENDS = re.compile(r"--(?:check|help|help-plugin|list-plugins|print-config|version)\b|; | && | \| ")

@@ -8,6 +8,25 @@ from typing import Any
 from twisted.internet import defer
 from twisted.names import common, dns, server
 from twisted.names.error import DNSServerError, DomainError
+from twisted.python.failure import Failure
+
+
+class _Factory(server.DNSServerFactory):
+    """Cuts what is too long for UDP, as name servers do and that of twisted.names does not."""
+
+    owner: NameServer
+
+    def sendReply(self, protocol: Any, message: dns.Message, address: Any) -> None:
+        if address is None:
+            self.owner.overTCP += 1
+        elif len(message.toStr()) > 512:
+            message.answers, message.trunc = [], 1
+        super().sendReply(protocol, message, address)
+
+    def gotResolverError(self, failure: Failure, protocol: Any, message: dns.Message, address: Any) -> None:
+        """Without a line in the log."""
+        code = dns.ENAME if failure.type is DomainError else dns.ESERVER
+        self.sendReply(protocol, self._responseFromMessage(message=message, rCode=code), address)
 
 
 class NameServer(common.ResolverBase):
@@ -16,6 +35,7 @@ class NameServer(common.ResolverBase):
     @ivar records: by name, each with its time to live.
     @ivar failing: kinds of records that it answers with a failure.
     @ivar asked: questions by name and kind.
+    @ivar overTCP: answers.
     @ivar address: as C{resolver} takes it.
     """
 
@@ -25,14 +45,8 @@ class NameServer(common.ResolverBase):
         self.failing: set[int] = set()
         self.asked: Counter[tuple[bytes, int]] = Counter()
         self.overTCP = 0
-        factory = server.DNSServerFactory(clients=[self])
-        counted = factory.connectionMade
-
-        def connectionMade(protocol: Any) -> None:
-            self.overTCP += 1
-            counted(protocol)
-
-        factory.connectionMade = connectionMade
+        factory = _Factory(clients=[self])
+        factory.owner = self
         factory.noisy = False
         self._tcp = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self._port: int = self._tcp.getHost().port
@@ -51,7 +65,8 @@ class NameServer(common.ResolverBase):
         if name not in self.records:
             return defer.fail(DomainError(name))
         kinds = (type, dns.CNAME)
-        answers = [dns.RRHeader(name, each.TYPE, dns.IN, ttl, each, auth=True) for each, ttl in self.records[name] if each.TYPE in kinds]
+        known = [(each, ttl) for each, ttl in self.records[name] if each.TYPE in kinds]
+        answers = [dns.RRHeader(name, each.TYPE, dns.IN, ttl, each, auth=True) for each, ttl in known]
         return defer.succeed((answers, [], []))
 
     async def stop(self) -> None:

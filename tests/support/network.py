@@ -95,7 +95,9 @@ class Network:
         self, *upstreams: Upstream | Known | str, clock: Any = None, endpoint: Any = None, **options: Any
     ) -> LiveProxy:
         """A proxy to these; options are of L{ReverseProxy} or, all others, of L{Settings}."""
-        known = ("balancer", "directors", "modifiers", "errorHandlers", "middleware", "accessLogs", "health", "passive")
+        known = (
+            "balancer", "directors", "modifiers", "errorHandlers", "middleware", "accessLogs", "sources", "health", "passive",
+        )  # fmt: skip
         keywords = {name: options.pop(name) for name in known if name in options}
         urls = [each.url if isinstance(each, Upstream) else each for each in upstreams]
         proxy = ReverseProxy(clock or reactor, urls, settings=Settings(**options), **keywords)

@@ -8,7 +8,7 @@ C{Settings.discoveryInterval}. A source that fails is asked again, with a growin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
@@ -20,12 +20,29 @@ from twistproxy.discovery.snapshots import Verdict, areEqual, judge, merge, sift
 from twistproxy.hooks import nameOf
 from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
+from twistproxy.upstream.group import UpstreamGroup
+
+if TYPE_CHECKING:
+    from twistproxy.engine import Engine
 
 _log: Final = Logger(namespace="twistproxy.discovery")
 _MAX_DELAY: Final = 60.0
 """Seconds: the longest wait before a source that fails is asked again."""
 _MAX_PROBLEMS: Final = 5
 """Bad entries of a snapshot that are told to the log one by one."""
+
+
+def follow(engine: Engine, group: UpstreamGroup, sources: Sequence[Any], settings: Settings) -> Membership:
+    """A service that has C{group} follow its sources; the connections to upstreams that no pool has are closed.
+
+    @param sources: L{twistproxy.interfaces.IUpstreamSource}s.
+    """
+
+    def changed(members: Sequence[Upstream]) -> None:
+        group.setMembers(members)
+        engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
+
+    return Membership(engine.reactor, group.name, group.members, sources, changed, settings)
 
 
 class _Source:
@@ -101,6 +118,11 @@ class Membership(Service):
             for each in waiting:
                 each.callback(None)
 
+    def setWritten(self, upstreams: Sequence[Upstream]) -> None:
+        """Other members beside those that the sources tell, from now on."""
+        self._written = tuple(upstreams)
+        self._change()
+
     def startService(self) -> None:
         """Ask every source."""
         super().startService()  # type: ignore[no-untyped-call]
@@ -174,6 +196,8 @@ class Membership(Service):
             self._change()
 
     def _change(self) -> None:
+        if self._changing is not None and self._changing.active():
+            self._changing.cancel()
         self._changing = None
         members = merge(self._written, *(each.told for each in self._sources))
         if areEqual(members, self.members):

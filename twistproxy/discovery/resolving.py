@@ -7,15 +7,34 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.logger import LogLevel
 from twisted.names import dns
 from twisted.names.client import Resolver
 from twisted.names.error import DNSNameError
+from twisted.python.log import callWithContext
 
 _CONFIGURATION: Final = "/etc/resolv.conf"
 
 
 _SERVER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+)")
 """An address; one with colons needs brackets when a port follows."""
+
+
+class _QuietReactor:
+    """The reactor, but for what Twisted has to say of each UDP port: there is one for each question."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
+        """As of C{IReactorUDP}."""
+        protocol.noisy = False
+        # A legacy event gets its level from the context, as in L{twistproxy.loader.finder}.
+        debug = {"log_level": LogLevel.debug}
+        return callWithContext(debug, self._reactor.listenUDP, port, protocol, interface, maxPacketSize)
 
 
 class NameServers:
@@ -27,7 +46,7 @@ class NameServers:
         @param timeout: seconds for a server to answer, the repetition of the question included.
         @raise ValueError: when one is no address.
         """
-        self._reactor = reactor
+        self._reactor = _QuietReactor(reactor)
         self._servers = [parseServer(each) for each in servers]
         self._timeouts = (timeout / 4, timeout * 3 / 4)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from twisted.application.service import IService
@@ -12,7 +12,7 @@ from zope.interface import Interface
 from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.config import BuildContext
-from twistproxy.discovery.membership import Membership
+from twistproxy.discovery.membership import follow
 from twistproxy.engine import Engine, Route
 from twistproxy.health.checking import HealthChecks
 from twistproxy.interfaces import (
@@ -28,7 +28,6 @@ from twistproxy.interfaces import (
     IRoundTripper,
     IUpstreamSource,
 )
-from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.settings import Settings, describeSettings, parseSetting
 from twistproxy.testing.making import PluginLike, makePlugins
@@ -113,15 +112,11 @@ class ProxyUnderTest:
         """What runs beside the engine: services among the plugins, health checks, sources of upstreams."""
         engine, sources = self.engine, self._made("source")
 
-        def changed(members: Sequence[Upstream]) -> None:
-            group.setMembers(members)
-            engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
-
         services: list[Any] = [
             each for kind, made in self.plugins.items() if kind != "source" for each in made if IService.providedBy(each)
         ]
         if sources:
-            services.append(Membership(self._network, group.name, group.members, sources, changed, settings))
+            services.append(follow(engine, group, sources, settings))
         if self._made("health"):
             services.append(HealthChecks(self._network, group, self._made("health"), settings, lambda: 0.5))
         return services
