@@ -19,7 +19,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twistproxy.exchange import Exchange
+from twistproxy.explaining import describeTry
 from twistproxy.interfaces import IAccessLog
+from twistproxy.messages import Try
 
 _log = Logger()
 _MAX_LINES: Final = 4096
@@ -35,6 +37,7 @@ class AccessRecord:
     @ivar reason: the word for what went wrong; empty for a complete answer.
     @ivar upstream: the key of who was asked last; empty for nobody.
     @ivar attempts: how many were asked.
+    @ivar tries: each of them, with its times and what was decided after it.
     """
 
     time: float
@@ -55,6 +58,7 @@ class AccessRecord:
     upgraded: bool
     referer: str
     userAgent: str
+    tries: tuple[Try, ...] = ()
 
 
 def recordOf(exchange: Exchange, now: float) -> AccessRecord:
@@ -81,6 +85,7 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
         upgraded=exchange.tunnel is not None,
         referer=inbound.headers.get("referer", ""),
         userAgent=inbound.headers.get("user-agent", ""),
+        tries=exchange.tries,
     )
 
 
@@ -117,8 +122,9 @@ def combinedLine(record: AccessRecord) -> str:
 
 def jsonLine(record: AccessRecord) -> str:
     """One JSON object with the record's fields."""
-    fields = asdict(record)
+    fields = asdict(record, recurse=False)
     fields["duration"] = round(record.duration, 6)
+    fields["tries"] = [describeTry(each) for each in record.tries]
     return json.dumps(fields)
 
 

@@ -6,23 +6,41 @@ It decides about attempts; what an answer is made into is the exchange's busines
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twistproxy.attempt import ResponseOwner, UpstreamAttempt
-from twistproxy.errors import BALANCER_ERROR, NO_UPSTREAM, UPSTREAM_PROTOCOL, ErrorKind, ProxyError
-from twistproxy.messages import Attempt, Commit, GiveUp, InboundRequest, OutboundRequest, Outcome, Response, Retry, Upstream
-from twistproxy.retrying import consult, decide
+from twistproxy.body import Body
+from twistproxy.errors import BALANCER_ERROR, NO_UPSTREAM, STATUS_REFUSED, TRY_TIMEOUT, ErrorKind, ProxyError
+from twistproxy.explaining import explain, nobody
+from twistproxy.messages import (
+    Attempt,
+    Choice,
+    Commit,
+    GiveUp,
+    InboundRequest,
+    OutboundRequest,
+    Outcome,
+    Response,
+    Retry,
+    Try,
+    Upstream,
+)
+from twistproxy.replay import Replay
+from twistproxy.retrying import consult, isIdempotent, keepsBody
 from twistproxy.roundtrip import RoundTrip
+from twistproxy.settings import Settings
+from twistproxy.upstream.candidates import Candidates
 from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.waiting import Place
 from twistproxy.wire.http1 import RequestHead
 
 if TYPE_CHECKING:
     from twistproxy.engine import Engine, Route
 
+_WORDS: Final[dict[type, str]] = {Retry: "retry", Commit: "commit", GiveUp: "give up"}
 
 
 class Asker(ResponseOwner, Protocol):
@@ -30,8 +48,11 @@ class Asker(ResponseOwner, Protocol):
 
     inbound: InboundRequest
     outbound: OutboundRequest
+    settings: Settings
+    started: float
     upstream: Upstream | None
     attempts: int
+    tries: tuple[Try, ...]
 
     def fail(self, error: ProxyError) -> None:
         """Nobody answered, or nobody could be asked."""
@@ -44,7 +65,7 @@ class Asker(ResponseOwner, Protocol):
 
 
 class Asking:
-    """The attempts of one exchange.
+    """The attempts of one exchange. It waits in a line while those whom it may ask are full.
 
     @ivar attempt: the one under way.
     @ivar lastError: what the attempt before failed with.
@@ -53,8 +74,16 @@ class Asking:
     attempt: UpstreamAttempt | RoundTrip | None = None
     lastError: ProxyError | None = None
     _group: UpstreamGroup | None = None  # None: a director chose the upstream, and there is no other to ask
+    _only: Upstream | None = None  # that one
     _tried: tuple[Upstream, ...] = ()
-    _delay: Deferred[None] | None = None
+    _delay: IDelayedCall | None = None
+    _replay: Replay | None = None
+    _place: Place | None = None
+    _joined = 0.0  # when it did
+    _waited = 0.0  # seconds in the line, before the attempt under way
+    _hasBudget = False
+    _choice: Choice | None = None
+    _verdict = ("", "")  # what was decided about the attempt under way, and why
 
     def __init__(self, engine: Engine, asker: Asker, route: Route, head: RequestHead, upgrade: bytes) -> None:
         """@param upgrade: the protocol to ask for; empty for none."""
@@ -74,15 +103,30 @@ class Asking:
 
     def askOnly(self, upstream: Upstream) -> None:
         """Ask C{upstream} and nobody else."""
-        self._try(upstream, None)
+        self._only = upstream
+        if upstream.key in self._engine.pools.room.full:
+            self._wait(upstream.key)
+        else:
+            self._try(upstream, None)
+
+    def _candidates(self, group: UpstreamGroup) -> Candidates:
+        """Who may still be asked, whether there is room or not."""
+        return group.without(self._tried) if self._tried or group.warming else group.candidates
 
     def _pick(self, group: UpstreamGroup) -> None:
-        """Choose among those that were not asked yet."""
-        asker = self._asker
+        """Choose among those that were not asked yet, or wait until one of them has room."""
+        asker, room = self._asker, self._engine.pools.room
         candidates = group.without(self._tried) if self._tried or group.warming else group.candidates
         if not candidates and not candidates.draining:
-            asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"pool {group.name} is empty"))
+            asker.fail(self.lastError or ProxyError(NO_UPSTREAM, nobody(group, self._tried)))
             return
+        if room.full:
+            anywhere, candidates = candidates, room.withRoom(candidates)
+            if anywhere and not candidates:
+                self._wait(group.name)
+                return
+        if asker.settings.explain:
+            self._choice = explain(group, asker.inbound, candidates, self._tried, room.full)
         try:
             upstream = group.balancer.pick(asker.inbound, candidates)
         except Exception:
@@ -99,19 +143,125 @@ class Asking:
             self._try(upstream, group.report)
 
     def _try(self, upstream: Upstream, report: Callable[[Upstream, Outcome], None] | None) -> None:
-        """Ask C{upstream}."""
+        """Ask C{upstream}, which has room."""
         engine, route, asker = self._engine, self._route, self._asker
         asker.attempts += 1
         asker.upstream = upstream
-        settings = route.settings or engine.settings
+        settings = asker.settings
+        if self._hasBudget:
+            report = self._givingBack(report)
         if route.roundTripper is not None:
-            self.attempt = trip = RoundTrip(engine.reactor, self, settings.upstreamHeadTimeout, upstream, report)
+            longest = min(settings.tryTimeout or settings.upstreamHeadTimeout, settings.upstreamHeadTimeout)
+            self.attempt = trip = RoundTrip(engine.reactor, self, self._timeLeft(longest), upstream, report)
             trip.begin(route.roundTripper, asker.outbound)
             return
         self.attempt = attempt = UpstreamAttempt(engine, asker, self, settings, self._head, asker.outbound, upstream, report)
+        if settings.tryTimeout or settings.triesTimeout:
+            attempt.limit(self._timeLeft(settings.tryTimeout))
         attempt.begin(self._upgrade)
 
+    def _timeLeft(self, longest: float) -> float:
+        """Seconds that something may take, as C{tries-timeout} says too.
+
+        @param longest: by its own limit; 0 for none.
+        """
+        asker = self._asker
+        if not asker.settings.triesTimeout:
+            return longest
+        left = max(0.001, asker.started + asker.settings.triesTimeout - self._engine.seconds())
+        return min(longest, left) if longest else left
+
+    def _isLate(self, delay: float = 0.0) -> bool:
+        """Whether C{tries-timeout} will have passed after so many seconds."""
+        asker = self._asker
+        limit = asker.settings.triesTimeout
+        return bool(limit) and self._engine.seconds() + delay >= asker.started + limit
+
+    def _givingBack(self, report: Callable[[Upstream, Outcome], None] | None) -> Callable[[Upstream, Outcome], None]:
+        """A try out of the retry budget: at its end there is room for another."""
+
+        def ended(upstream: Upstream, outcome: Outcome) -> None:
+            self._giveBudgetBack()
+            if report is not None:
+                report(upstream, outcome)
+
+        return ended
+
+    def bodyToSend(self) -> Body | Replay:
+        """Where an attempt gets the request's body from."""
+        asker = self._asker
+        body = asker.outbound.body
+        if body.contents is not None:
+            return body
+        if self._replay is None and keepsBody(self._route.retryPolicy, asker.outbound):
+            self._replay = Replay(body, asker.settings.maxReplayBytes, asker)
+        return self._replay or body
+
+    def _isBodyKept(self) -> bool:
+        """Whether it can be sent again, once some of it was sent."""
+        return self._asker.outbound.body.contents is not None or (self._replay is not None and self._replay.isKept)
+
+    def holdBody(self) -> bool:
+        """An attempt wants to send the request again: hold back what of its body comes until then."""
+        if not self._isBodyKept():
+            return False
+        if self._replay is not None:
+            self._replay.hold()
+        return True
+
+    # In a line: twistproxy.upstream.waiting.Waiter.
+
+    def _wait(self, name: str) -> None:
+        """Wait for room.
+
+        @param name: of the line.
+        """
+        engine = self._engine
+        self._joined = engine.seconds()
+        try:
+            self._place = engine.pools.room.line(name).join(self, self._timeLeft(self._asker.settings.queueTimeout))
+        except ProxyError as error:
+            self._asker.fail(error)
+
+    def accepts(self, key: str) -> bool:
+        """Whether the upstream of that key may be asked."""
+        if self._group is None:
+            return self._only is not None and self._only.key == key
+        return self._engine.pools.room.isAmong(key, self._candidates(self._group))
+
+    def mayGoOn(self) -> bool:
+        """Whether there is room, or nobody left to wait for."""
+        if self._group is None:
+            return False
+        candidates = self._candidates(self._group)
+        return not candidates or bool(self._engine.pools.room.withRoom(candidates))
+
+    def turnCame(self) -> None:
+        """There is room."""
+        self._place = None
+        self._waited += self._engine.seconds() - self._joined
+        if self._isLate():
+            self._asker.fail(ProxyError(TRY_TIMEOUT, "tries-timeout passed while it waited"))
+        elif self._group is not None:
+            self._pick(self._group)
+        elif self._only is not None:
+            self._try(self._only, None)
+
+    def waitedInVain(self, error: ProxyError) -> None:
+        """There was none."""
+        self._place = None
+        self._asker.fail(error)
+
     # From the attempt.
+
+    def attemptEnded(self, outcome: Outcome) -> None:
+        """It is over: note it for the record."""
+        engine, asker = self._engine, self._asker
+        if engine.accessLogs:
+            started = engine.seconds() - outcome.duration - asker.started
+            tried = Try(outcome, started, self._waited, *self._verdict, self._choice)
+            asker.tries += (tried,)
+            self._waited, self._verdict = 0.0, ("", "")
 
     def attemptFailed(self, error: ProxyError, sent: bool) -> None:
         """It came to nothing: ask another upstream, if that may help.
@@ -125,9 +275,9 @@ class Asking:
             return
         decision = self._decide(error, None, sent)
         if isinstance(decision, Retry):
-            self.lastError = error
-            self._askAnother(decision)
+            self._askAnother(decision, error, sent)
         else:
+            error.notRetried = decision.because
             self._asker.fail(error)
 
     def roundTripped(self, response: Response) -> None:
@@ -136,50 +286,95 @@ class Asking:
         response.upstream = self._asker.upstream
         self._asker.roundTripped(response)
 
-    def _decide(self, error: ProxyError | None, response: Response | None, sent: bool) -> Retry | Commit | GiveUp:
-        """What the rule for retries says about an attempt."""
-        asker, route = self._asker, self._route
-        upstream = asker.upstream
-        assert upstream is not None
-        limit = (route.settings or self._engine.settings).maxTries
-        if self._group is None or (limit and asker.attempts >= limit):
-            return GiveUp() if response is None else Commit()
-        replayable = asker.outbound.body.contents is not None
-        attempt = Attempt(asker.inbound, upstream, asker.attempts, error, response, sent, replayable)
-        return decide(attempt) if route.retryPolicy is None else consult(route.retryPolicy, attempt)
-
-    def _askAnother(self, decision: Retry) -> None:
-        """Ask another upstream, now or after a delay."""
-        group, upstream = self._group, self._asker.upstream
-        assert group is not None and upstream is not None
-        self._tried += (upstream,)
-        if self.lastError is not None and group.without(self._tried):
-            self._engine.attemptFailed(self._asker.inbound, upstream, self.lastError)
-        if decision.delay <= 0:
-            self._pick(group)
-            return
-        self._delay = deferLater(self._engine.reactor, decision.delay)
-        self._delay.addCallbacks(lambda _: self._pick(group), lambda _: None)
-
     def isRefused(self, response: Response) -> bool:
         """Whether a configured policy wants another upstream's answer, or none, rather than this; if so, it is seen to."""
-        if self._route.retryPolicy is None:
+        policy = self._route.retryPolicy
+        if policy is None or not getattr(policy, "seesAnswers", True):
             return False
         decision = self._decide(None, response, True)
         if isinstance(decision, Commit):
             return False
-        refusal = ProxyError(UPSTREAM_PROTOCOL, f"the retry policy refused a {response.code}")
-        upstream = self._asker.upstream
-        others = self._group.without((*self._tried, upstream)) if self._group is not None and upstream is not None else ()
-        if isinstance(decision, Retry) and not others:
-            return False  # edge-case 12: the last answer is better than none
-        self.abandon("")
+        refusal = ProxyError(STATUS_REFUSED, f"the retry policy refused a {response.code}")
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.abandon("")
         if isinstance(decision, Retry):
-            self.lastError = refusal
-            self._askAnother(decision)
+            self._askAnother(decision, refusal, True)
         else:
             self._asker.fail(refusal)
         return True
+
+    def _decide(self, error: ProxyError | None, response: Response | None, sent: bool) -> Retry | Commit | GiveUp:
+        """What follows an attempt: what the policy says, as far as that is possible."""
+        asker = self._asker
+        upstream, outbound = asker.upstream, asker.outbound
+        assert upstream is not None
+        attempt = Attempt(
+            asker.inbound, upstream, asker.attempts, error, response, sent, self._isBodyKept(), isIdempotent(outbound)
+        )
+        decision = consult(self._route.retryPolicy, attempt)
+        if isinstance(decision, Retry):
+            hindrance = self._hindrance(decision, upstream, sent)
+            if hindrance:
+                because = f"{decision.because}, but {hindrance}" if decision.because else hindrance
+                decision = GiveUp(because) if response is None else Commit(because)
+        self._note(decision)
+        return decision
+
+    def _hindrance(self, decision: Retry, upstream: Upstream, sent: bool) -> str:
+        """What stands against another try; empty for nothing."""
+        asker, group = self._asker, self._group
+        limit = asker.settings.maxTries
+        if group is None:
+            return "a director chose the upstream"
+        if limit and asker.attempts >= limit:
+            return f"max-tries is {limit}"
+        if not group.without((*self._tried, upstream)):
+            return "no other upstream is left"
+        if self._isLate(decision.delay):
+            return "tries-timeout has passed"
+        if sent and not self._engine.retryBudget.allows(group.name, sum(each.inFlight for each in group.members) + 1):
+            return "the retry budget is used up"
+        return ""
+
+    def _note(self, decision: Retry | Commit | GiveUp) -> None:
+        """Have the decision in the record of the attempt: that of the last one, when it has ended already."""
+        verdict = (_WORDS[type(decision)], decision.because)
+        asker = self._asker
+        if self.attempt is not None:
+            self._verdict = verdict
+        elif asker.tries:
+            *before, last = asker.tries
+            asker.tries = (*before, last._replace(decision=verdict[0], because=verdict[1]))
+
+    def _askAnother(self, decision: Retry, error: ProxyError, sent: bool) -> None:
+        """Ask another upstream, now or after a delay.
+
+        @param error: why the last one is not enough.
+        """
+        engine, group, upstream = self._engine, self._group, self._asker.upstream
+        assert group is not None and upstream is not None
+        self.lastError = error
+        self._tried += (upstream,)
+        engine.attemptFailed(self._asker.inbound, upstream, error)
+        if self._replay is not None:
+            self._replay.hold()
+        if sent:
+            self._hasBudget = True
+            engine.retryBudget.take(group.name)
+        if decision.delay <= 0:
+            self._pick(group)
+        else:
+            self._delay = engine.reactor.callLater(decision.delay, self._delayPassed, group)
+
+    def _delayPassed(self, group: UpstreamGroup) -> None:
+        self._delay = None
+        self._pick(group)
+
+    def _giveBudgetBack(self) -> None:
+        if self._hasBudget and self._group is not None:
+            self._hasBudget = False
+            self._engine.retryBudget.giveBack(self._group.name)
 
     # Ends.
 
@@ -191,9 +386,13 @@ class Asking:
         delay, self._delay = self._delay, None
         if delay is not None:
             delay.cancel()
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.abandon(reason)
+        self._giveBudgetBack()
 
     def pauseResponse(self) -> None:
         """Have the upstream send no more for now."""

@@ -7,19 +7,22 @@ replaced by a fresh one within the same attempt; everything else that fails ends
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twistproxy.body import EMPTY
-from twistproxy.errors import METHOD_NOT_ALLOWED, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
+from twistproxy.body import EMPTY, Body
+from twistproxy.errors import METHOD_NOT_ALLOWED, TRY_TIMEOUT, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
 from twistproxy.outgoing import framingLines, requestHead
+from twistproxy.replay import Replay
+from twistproxy.retrying import hasIdempotencyKey
 from twistproxy.settings import Settings
 from twistproxy.splicing import Splicer
 from twistproxy.sweep import Sweeper
 from twistproxy.upgrade import TUNNEL
 from twistproxy.upstream.connection import UpstreamConnection
-from twistproxy.upstream.pool import Ticket
+from twistproxy.upstream.pool import ConnectionPool, Ticket
+from twistproxy.upstream.waiting import Place
 from twistproxy.wire.guard import CHUNKED, single
 from twistproxy.wire.http1 import RequestHead, ResponseHead
 
@@ -34,11 +37,23 @@ def mayRepeat(method: bytes, headers: FrozenHeaders) -> bool:
 
     The rule of Go's transport for connections that turn out to be stale.
     """
-    return method in _REPEATABLE or headers.hasHeader(b"idempotency-key") or headers.hasHeader(b"x-idempotency-key")
+    return method in _REPEATABLE or hasIdempotencyKey(headers)
 
 
 class AttemptOwner(Protocol):
     """What made an attempt, and decides what follows when it fails."""
+
+    def bodyToSend(self) -> Body | Replay:
+        """Where the request's body comes from: through a L{Replay} when it may have to be sent again."""
+
+    def holdBody(self) -> bool:
+        """The request is to be sent again, when there is a connection; until then its body waits.
+
+        @return: whether that is possible, since nothing of the body is gone.
+        """
+
+    def attemptEnded(self, outcome: Outcome) -> None:
+        """It is over; told where there is an access log."""
 
     def attemptFailed(self, error: ProxyError, sent: bool) -> None:
         """It came to nothing.
@@ -89,6 +104,8 @@ class UpstreamAttempt:
     bytesOut = 0
     connection: UpstreamConnection | None = None
     _ticket: Ticket | None = None
+    _place: Place | None = None  # in the line for a fresh connection
+    _timer: Any = None
     _connected: float | None = None
     _firstByte: float | None = None
     _reused = False
@@ -97,7 +114,6 @@ class UpstreamAttempt:
     _ended = False
     _corked = False
     _informational = 0
-    _replay: list[bytes] | None = None  # what was sent of a body that can be sent again
 
     def __init__(
         self,
@@ -143,26 +159,34 @@ class UpstreamAttempt:
         @param upgrade: the protocol to ask for; empty for none.
         """
         self._upgrade = upgrade
+        pools, upstream = self._engine.pools, self.upstream
+        pool = pools.known.get(upstream.key) or pools.of(upstream)
         if upgrade is TUNNEL:
-            if self.upstream.guard is None:
+            if upstream.guard is None:
                 self._fail(ProxyError(METHOD_NOT_ALLOWED, "CONNECT to an upstream that is not for tunnels"))
             else:
-                self._request(fresh=True)
+                self._connect(pool)
             return
-        connection = self._engine.pools.of(self.upstream).acquire()
+        connection = pool.acquire()
         if connection is not None:
             self._reused = True
             self._send(connection)
         else:
-            self._request(fresh=False)
+            self._connect(pool)
 
-    def _request(self, fresh: bool) -> None:
-        try:
-            self._ticket = ticket = self._engine.pools.of(self.upstream).request(self, fresh)
-        except ProxyError as error:
-            self._fail(error)
-            return
-        ticket.start()
+    def limit(self, seconds: float) -> None:
+        """Fail unless the response's head comes within this."""
+        self._timer = self._engine.reactor.callLater(seconds, self._late, seconds)
+
+    def _late(self, seconds: float) -> None:
+        self._timer = None
+        if not self.code:
+            self._fail(ProxyError(TRY_TIMEOUT, f"no answer within {seconds:.3g} s"))
+
+    def _connect(self, pool: ConnectionPool) -> None:
+        """There is room for a connection: open it."""
+        self._ticket = ticket = pool.request(self)
+        pool.open(ticket)
 
     def connectionReady(self, connection: UpstreamConnection) -> None:
         """The pool has a connection for us."""
@@ -205,17 +229,7 @@ class UpstreamAttempt:
             connection.sendEnd([])
         else:
             self._corked = True
-            if self._replay is not None:
-                for piece in self._replay:
-                    connection.sendData(piece)
-                if body.ended:
-                    connection.sendEnd(body.trailers)
-                else:
-                    self._exchange.uploadResumed()
-            else:
-                if self._reused and contents is None and mayRepeat(outbound.method, outbound.headers):
-                    self._replay = []
-                body.attach(self)
+            self._owner.bodyToSend().attach(self)
             self._corked = False
         connection.flush()
 
@@ -223,10 +237,6 @@ class UpstreamAttempt:
         """A piece of the request's body is to be sent."""
         self.bytesIn += len(data)
         connection = self.connection
-        if self._replay is not None:
-            self._replay.append(data)
-            if connection is not None and self.bytesIn > self._settings.maxReplayBytes:
-                self._replay = None
         if connection is not None:
             connection.sendData(data)
             if not self._corked:
@@ -262,7 +272,6 @@ class UpstreamAttempt:
         """The final head, or a 101."""
         self.code = head.code
         self._firstByte = self._engine.seconds()
-        self._replay = None
         self._exchange.responseReceived(head)
 
     def responseDataReceived(self, data: bytes) -> None:
@@ -293,17 +302,47 @@ class UpstreamAttempt:
             and not answered
             and not self._repeated
             and error.kind is not UPSTREAM_TIMEOUT
-            and (self._replay is not None or outbound.body.contents is not None)
             and mayRepeat(outbound.method, outbound.headers)
+            and self._owner.holdBody()
         ):
             self._repeated = True
             self._reused = False
-            self.bytesIn = 0 if self._replay is None else self.bytesIn
-            if not outbound.body.ended:
-                self._exchange.uploadPaused()  # until there is a connection: what comes nevertheless is kept
-            self._request(fresh=True)
+            self.bytesIn = 0
+            self._again()
         else:
             self._fail(error)
+
+    def _again(self) -> None:
+        """Once more, on a fresh connection, as soon as there is room for one."""
+        pools = self._engine.pools
+        pool = pools.of(self.upstream)
+        if not pool.isFull:
+            self._connect(pool)
+            return
+        try:
+            self._place = pools.room.line(self.upstream.key).join(self, self._settings.queueTimeout)
+        except ProxyError as error:
+            self._fail(error)
+
+    # In the line: twistproxy.upstream.waiting.Waiter.
+
+    def accepts(self, key: str) -> bool:
+        """This upstream and no other."""
+        return key == self.upstream.key
+
+    def mayGoOn(self) -> bool:
+        """Only when there is room."""
+        return False
+
+    def turnCame(self) -> None:
+        """There is."""
+        self._place = None
+        self._connect(self._engine.pools.of(self.upstream))
+
+    def waitedInVain(self, error: ProxyError) -> None:
+        """There was none for too long."""
+        self._place = None
+        self._fail(error)
 
     # Ending.
 
@@ -312,26 +351,37 @@ class UpstreamAttempt:
 
         @param reason: the word for the balancer; empty when the upstream did its part.
         """
+        self._release()
+        self.end(reason)
+
+    def _fail(self, error: ProxyError) -> None:
+        self._release()
+        self.end(error.kind.reason)
+        self._owner.attemptFailed(error, self._sent)
+
+    def _release(self) -> None:
+        """Leave the line, stop connecting, cut the connection: whatever there is to do."""
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.cancel()
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abandon()
-        self.end(reason)
 
-    def _fail(self, error: ProxyError) -> None:
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.abandon()
-        self.end(error.kind.reason)
-        self._owner.attemptFailed(error, self._sent)
+    def _stopTimer(self) -> None:
+        timer, self._timer = self._timer, None
+        timer.cancel()
 
     def end(self, reason: str) -> None:
         """Note the end with the upstream, and tell the balancer; the first call counts."""
         if self._ended:
             return
         self._ended = True
+        if self._timer is not None:
+            self._stopTimer()
         upstream = self.upstream
         upstream.inFlight -= 1
         started = self._started
@@ -340,12 +390,15 @@ class UpstreamAttempt:
             firstByte -= started
             latency = upstream.latency
             upstream.latency = firstByte if latency is None else latency + 0.2 * (firstByte - latency)
-        if self._report is not None:
-            connected = None if self._connected is None else self._connected - started
-            duration = self._engine.seconds() - started
-            self._report(
-                upstream,
-                Outcome(
-                    upstream, reason, self.code, connected, firstByte, duration, self.bytesIn, self.bytesOut, self._reused
-                ),
-            )
+        report, isTold = self._report, self._engine.accessLogs
+        if report is None and not isTold:
+            return
+        connected = None if self._connected is None else self._connected - started
+        duration = self._engine.seconds() - started
+        outcome = Outcome(
+            upstream, reason, self.code, connected, firstByte, duration, self.bytesIn, self.bytesOut, self._reused
+        )
+        if report is not None:
+            report(upstream, outcome)
+        if isTold:
+            self._owner.attemptEnded(outcome)

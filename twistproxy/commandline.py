@@ -19,7 +19,7 @@ from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.reading import Reader, counted
 from twistproxy.configuring.settings import readSettings
 from twistproxy.errors import ConfigurationError
-from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier
+from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy
 from twistproxy.loader.finder import PluginSet, addPluginPath, findPlugins
 
 
@@ -36,6 +36,7 @@ class CommandLine:
     errorHandlers: list[str] = Factory(list)
     health: list[str] = Factory(list)
     passive: list[str] = Factory(list)
+    retryPolicy: str | None = None
     settings: list[str] = Factory(list)
     accessLogs: list[str] = Factory(list)
     errorLog: str | None = None
@@ -166,7 +167,10 @@ def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
 
 def _readRoute(reader: Reader, words: CommandLine, draft: Draft) -> None:
     """The one route for everything, unless the file has routes."""
-    given = {"--director": words.directors, "--modifier": words.modifiers, "--middleware": words.middleware}
+    policy = words.retryPolicy
+    given = {
+        "--director": words.directors, "--modifier": words.modifiers, "--middleware": words.middleware, "--retry-policy": policy,
+    }  # fmt: skip
     if draft.routes:
         for option, value in given.items():
             if value:
@@ -176,6 +180,7 @@ def _readRoute(reader: Reader, words: CommandLine, draft: Draft) -> None:
             directors=reader.plugins(IDirector, counted("--director", words.directors)),
             modifiers=reader.plugins(IResponseModifier, counted("--modifier", words.modifiers)),
             middleware=reader.plugins(IMiddleware, counted("--middleware", words.middleware)),
+            retryPolicy=None if policy is None else reader.plugin("--retry-policy", IRetryPolicy, policy),
             place="the command line",
         )
         names = [each.name for each in draft.pools]

@@ -13,6 +13,7 @@ from twistproxy.errors import Fault, ProxyError
 from twistproxy.forwarding import Identity, identify
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
+from twistproxy.retrying import RetryBudget
 from twistproxy.settings import Settings
 from twistproxy.splicing import Splicer
 from twistproxy.sweep import NEVER, Sweeper
@@ -21,6 +22,7 @@ from twistproxy.trust import Trust
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
 from twistproxy.upstream.status import UpstreamStatus
+from twistproxy.upstream.waiting import WaitingRoom
 from twistproxy.wire.http1 import RequestMemory, ResponseMemory
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class Route:
 
     @touchesResponses.default
     def _touchesResponses(self) -> bool:
-        return bool(self.modifiers or self.middleware or self.retryPolicy or self.roundTripper)
+        policySees = self.retryPolicy is not None and getattr(self.retryPolicy, "seesAnswers", True)
+        return bool(self.modifiers or self.middleware or policySees or self.roundTripper)
 
 
 _MAX_POOLS: Final = 4096
@@ -74,45 +77,55 @@ class ConnectionPools:
     """The connection pool of each upstream, by its key; made when first asked for.
 
     @ivar contexts: for TLS to them.
+    @ivar known: those that were made, by the upstream's key.
+    @ivar room: where requests wait while upstreams are full.
     """
 
     def __init__(self, reactor: Any, settings: Settings, sweeper: Sweeper) -> None:
         self._reactor = reactor
         self._settings = settings
         self._sweeper = sweeper
-        self._pools: dict[str, ConnectionPool] = {}
+        self.known: dict[str, ConnectionPool] = {}
         self._idleLimit = IdleLimit(settings.maxIdleConnections)
         self._heads = ResponseMemory(settings.rememberedHeads)
         self.contexts = ClientContexts(reactor)
+        self.room = WaitingRoom(sweeper, settings.maxQueuedRequests)
 
     def __iter__(self) -> Any:
-        return iter(self._pools.values())
+        return iter(self.known.values())
 
     def of(self, upstream: Upstream) -> ConnectionPool:
         """The pool of C{upstream}."""
-        pool = self._pools.get(upstream.key)
+        pool = self.known.get(upstream.key)
         if pool is None:
-            if len(self._pools) >= _MAX_POOLS:
+            if len(self.known) >= _MAX_POOLS:
                 self._dropEmpty()
             pool = ConnectionPool(
-                self._reactor, upstream, self._settings, self._sweeper, self._idleLimit, self.contexts, self._heads
+                self._reactor,
+                upstream,
+                self._settings,
+                self._sweeper,
+                self._idleLimit,
+                self.contexts,
+                self._heads,
+                self.room,
             )
-            self._pools[upstream.key] = pool
+            self.known[upstream.key] = pool
         return pool
 
     def _dropEmpty(self) -> None:
         """Forget pools without a connection: a director may name upstreams without end."""
-        for key in [key for key, pool in self._pools.items() if not pool.total and not pool.queued]:
-            del self._pools[key]
+        for key in [key for key, pool in self.known.items() if not pool.total]:
+            del self.known[key]
 
     def keepOnly(self, keys: frozenset[str]) -> None:
         """Upstreams other than these are wanted no more: their idle connections close, others after their exchange."""
-        for key in [each for each in self._pools if each not in keys]:
-            self._pools.pop(key).close()
+        for key in [each for each in self.known if each not in keys]:
+            self.known.pop(key).close()
 
     def abort(self) -> None:
         """Cut every connection."""
-        for pool in self._pools.values():
+        for pool in self.known.values():
             pool.abort()
 
 
@@ -142,6 +155,7 @@ class Engine:
     @ivar errorHandlers: for requests that have no route.
     @ivar accessLogs: told of every exchange at its end.
     @ivar inFlight: exchanges under way.
+    @ivar retryBudget: how many requests of each pool may be at a later try.
     @ivar isDraining: whether client connections close after their exchange.
     @ivar seconds: the reactor's clock.
     @ivar acceptsConnect: whether CONNECT gets as far as a route; a director has to choose where it goes.
@@ -167,6 +181,7 @@ class Engine:
         self.splicer = Splicer(reactor, self.sweeper)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
         self.requestHeads = RequestMemory(settings.rememberedHeads)
+        self.retryBudget = RetryBudget(settings.retryBudget, settings.retryBudgetMin)
         self.via = settings.via.encode("ascii")
         self.trust = Trust.of(settings)
         self.seconds: Callable[[], float] = reactor.seconds
@@ -178,6 +193,7 @@ class Engine:
         self._quiet: list[Deferred[None]] = []
         for group in self.groups.values():
             group.keepTime(self.sweeper, self.seconds)
+            group.observeMembers(self.pools.room.poolsChanged)
 
     def administer(self, key: str, administrative: Administrative, reason: str = "") -> int:
         """Have an upstream ready, drained or down in all pools that have it. What runs there goes on, tunnels included.
@@ -278,10 +294,12 @@ class Engine:
         inbound = exchange.inbound
         report = _log.info if error.kind.fault is Fault.CLIENT else _log.error
         report(
-            "{method} {target} from {client}: {status} {reason}{detail} (upstream {upstream}, {duration:.3f} s, request {id})",
+            "{method} {target} from {client}: {status} {reason}{detail}{notRetried} "
+            "(upstream {upstream}, {duration:.3f} s, request {id})",
             method=inbound.method.decode("latin-1"), target=inbound.target.decode("latin-1"), client=inbound.client,
             status=exchange.code or error.kind.status, reason=error.kind.reason,
             detail=f": {error.detail}" if error.detail else "",
+            notRetried=f"; not retried: {error.notRetried}" if error.notRetried else "",
             upstream=exchange.upstream.key if exchange.upstream is not None else "none",
             duration=self.seconds() - exchange.started, id=inbound.id,
         )  # fmt: skip

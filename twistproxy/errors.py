@@ -84,6 +84,7 @@ CONNECT_TIMEOUT: Final = _upstream("connect_timeout", 504, "The server did not a
 DNS_FAILURE: Final = _upstream("dns_failure", 502, "The server's name could not be resolved.", retryable=True)
 TLS_FAILURE: Final = _upstream("tls_failure", 502, "No secure connection to the server was possible.", retryable=True)
 UPSTREAM_TIMEOUT: Final = _upstream("upstream_timeout", 504, "The server did not answer in time.")
+TRY_TIMEOUT: Final = _upstream("try_timeout", 504, "The server did not answer in time.")
 UPSTREAM_RESET: Final = _upstream("upstream_reset", 502, "The server broke the connection.")
 UPSTREAM_CLOSED: Final = _upstream("upstream_closed", 502, "The server closed the connection too early.")
 UPSTREAM_PROTOCOL: Final = _upstream("upstream_protocol_error", 502, "The server's answer was malformed.")
@@ -100,7 +101,10 @@ class ProxyError(Exception):
     @ivar kind: the row of the table.
     @ivar detail: for the log: what exactly was wrong. Never sent to a client.
     @ivar headers: names and values that the answer gets, whoever makes it, such as Retry-After or WWW-Authenticate.
+    @ivar notRetried: for the log: why no other upstream was asked; empty where that was no question.
     """
+
+    notRetried = ""
 
     def __init__(self, kind: ErrorKind, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(kind, detail)

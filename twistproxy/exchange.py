@@ -25,7 +25,7 @@ from twistproxy.destinations import destinationOf
 from twistproxy.errors import ErrorKind, Fault, ProxyError
 from twistproxy.forwarding import Identity, outboundBlock, outboundItems, relayedResponse, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
-from twistproxy.messages import InboundRequest, Item, OutboundRequest, Response, Upstream
+from twistproxy.messages import InboundRequest, Item, OutboundRequest, Response, Try, Upstream
 from twistproxy.onion import Onion
 from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
@@ -53,6 +53,7 @@ class Exchange:
     @ivar route: what the configuration says about it; None before it was found.
     @ivar upstream: who was asked last; None for nobody.
     @ivar attempts: how many upstreams were asked.
+    @ivar tries: each of them, where there is an access log; complete at the end.
     @ivar settings: those of the route, once it is found.
     @ivar tunnel: what the connections became after a 101.
     @ivar error: what it failed with, once it did.
@@ -64,6 +65,7 @@ class Exchange:
     route: Route | None = None
     upstream: Upstream | None = None
     attempts = 0
+    tries: tuple[Try, ...] = ()
     error: ProxyError | None = None
     code = 0
     bytesOut = 0

@@ -6,7 +6,7 @@ This module imports nothing heavy: C{twistd} and C{trial} import it whenever the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -67,6 +67,19 @@ class IBalancer(Interface):
 
     def upstreamsChanged(upstreams: Sequence[Upstream]) -> None:
         """Called with all members, once before the first pick and at every change. Exceptions are logged."""
+
+
+class IExplainingBalancer(IBalancer):
+    """A balancer that can say what its pick is made by. I{Sync}."""
+
+    def scores(request: InboundRequest, candidates: Sequence[Upstream]) -> Mapping[Upstream, float]:
+        """Called right before C{pick}, with the same arguments, and only while explanations are switched on.
+
+        @return: what each candidate weighs in this pick, in whatever measure; some may be missing. It must not change what
+            C{pick} will do.
+
+        An exception is logged.
+        """
 
 
 class IResponseModifier(Interface):
@@ -144,7 +157,12 @@ class IPassiveCheck(Interface):
 
 
 class IRetryPolicy(Interface):
-    """Decides after each attempt. I{Sync}."""
+    """Decides after each attempt. I{Sync}.
+
+    It may also have a method C{keepsBody(request)}, which says whether the body of an outbound request is to be kept, up to
+    C{max-replay-bytes}, so that it can be sent again; without it, the bodies of idempotent requests are. And an attribute
+    C{seesAnswers} that is false: then it is asked about failures only, and answers go to the client without it.
+    """
 
     def decide(attempt: Attempt) -> Retry | Commit | GiveUp:
         """Called before anything reached the client. An exception counts as GiveUp."""

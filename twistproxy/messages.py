@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from twistproxy.headers import FrozenHeaders, Headers, HeadersLike, Item, headerItem, isToken
-from twistproxy.outcomes import Attempt, Commit, GiveUp, Health, Outcome, Retry, Upstream
+from twistproxy.outcomes import Attempt, Choice, Commit, GiveUp, Health, Outcome, Retry, Try, Upstream
 from twistproxy.response import BodyHolder, Response
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Address",
     "Attempt",
     "BodyHolder",
+    "Choice",
     "Commit",
     "FrozenHeaders",
     "GiveUp",
@@ -39,6 +40,7 @@ __all__ = [
     "Outcome",
     "Response",
     "Retry",
+    "Try",
     "Upstream",
     "headerItem",
     "isToken",

@@ -112,6 +112,8 @@ class Attempt:
     @ivar error: what went wrong; None when C{response} came.
     @ivar sent: whether any byte of the request may have reached the upstream.
     @ivar replayable: whether the body can be sent again.
+    @ivar idempotent: whether sending it twice has no other effect than sending it once: by its method (RFC 9110, section
+        9.2.2), or because the client says so by C{Idempotency-Key}.
     """
 
     request: InboundRequest
@@ -121,20 +123,63 @@ class Attempt:
     response: Response | None
     sent: bool
     replayable: bool
+    idempotent: bool = False
 
 
 @frozen
 class Retry:
-    """Ask another upstream, after C{delay} seconds."""
+    """Ask another upstream, after C{delay} seconds.
+
+    @ivar because: for those who read the record of the attempt, as of the two others.
+    """
 
     delay: float = 0.0
+    because: str = ""
 
 
 @frozen
 class Commit:
     """Give the client what there is."""
 
+    because: str = ""
+
 
 @frozen
 class GiveUp:
     """Fail with the attempt's error."""
+
+    because: str = ""
+
+
+class Choice(NamedTuple):
+    """Why an upstream was picked.
+
+    @ivar pool: whose balancer picked; empty when a director chose.
+    @ivar balancer: what it is called.
+    @ivar candidates: the key of each, and its score where the balancer tells it (L{twistproxy.interfaces.IExplainingBalancer}).
+    @ivar leftOut: the key of each other member, and why it was none.
+    """
+
+    pool: str
+    balancer: str
+    candidates: tuple[tuple[str, float | None], ...]
+    leftOut: tuple[tuple[str, str], ...]
+
+
+class Try(NamedTuple):
+    """One attempt at an upstream, and what was decided about it.
+
+    @ivar started: seconds from the beginning of the exchange.
+    @ivar waited: seconds in the queue before it.
+    @ivar decision: what followed: C{retry}, C{commit} or C{give up}; empty where there was nothing to decide, for the answer
+        was the answer.
+    @ivar because: the reason for it.
+    @ivar choice: why this upstream; None unless explanations are on.
+    """
+
+    outcome: Outcome
+    started: float
+    waited: float
+    decision: str
+    because: str
+    choice: Choice | None

@@ -16,6 +16,9 @@ from twistproxy.messages import OutboundRequest, Outcome, Response, Upstream
 class RoundTripOwner(Protocol):
     """The exchange that asks."""
 
+    def attemptEnded(self, outcome: Outcome) -> None:
+        """It is over."""
+
     def attemptFailed(self, error: ProxyError, sent: bool) -> None:
         """It came to nothing."""
 
@@ -102,6 +105,8 @@ class RoundTrip:
             return
         self._ended = True
         self.upstream.inFlight -= 1
+        duration = self._reactor.seconds() - self._started
+        outcome = Outcome(self.upstream, reason, self.code, None, duration, duration, 0, 0, False)
         if self._report is not None:
-            duration = self._reactor.seconds() - self._started
-            self._report(self.upstream, Outcome(self.upstream, reason, self.code, None, duration, duration, 0, 0, False))
+            self._report(self.upstream, outcome)
+        self._owner.attemptEnded(outcome)

@@ -84,8 +84,10 @@ class Settings:
     idleConnectionTimeout: float = _setting(
         "duration", 60.0, "An idle upstream connection is closed after this; keep it below the upstream's own limit."
     )
-    maxQueuedRequests: int = _setting("count", 1024, "Most requests that wait for a connection to one upstream; then 503.")
-    queueTimeout: float = _setting("duration", 10.0, "Longest wait for a connection to an upstream; then 503.")
+    maxQueuedRequests: int = _setting(
+        "count", 1024, "Most requests that wait while all upstreams of their pool are full; then 503."
+    )
+    queueTimeout: float = _setting("duration", 10.0, "Longest wait of a request while all upstreams are full; then 503.")
 
     # What an upstream may send, and take its time for.
     maxResponseHeadBytes: int = _setting("size", 64 << 10, "Longest response head; a longer one is 502.")
@@ -148,6 +150,20 @@ class Settings:
     via: str = _setting("word", "", "The name that Via gets in both directions; empty: no Via.")
     forwarded: bool = _setting("yes-no", False, "Send RFC 7239 Forwarded as well.")
 
+    # Asking another upstream.
+    maxTries: int = _setting("count", 0, "Most upstreams asked for one request; 0: each once.")
+    tryTimeout: float = _setting(
+        "duration", 0.0, "From asking one upstream to its response's head; then the next, or 504. 0: any time."
+    )
+    triesTimeout: float = _setting(
+        "duration", 0.0, "From a request's head to its response's, all tries and waits together; then 504. 0: any time."
+    )
+    retryBudget: int = _setting(
+        "count", 20, "Most requests of a pool, in percent of those under way, that are sent a second time or more."
+    )
+    retryBudgetMin: int = _setting("count", 3, "So many may be, in any case.")
+    explain: bool = _setting("yes-no", False, "Record for each request why an upstream was picked, for access logs in JSON.")
+
     # The rest.
     splice: bool = _setting(
         "yes-no",
@@ -155,7 +171,6 @@ class Settings:
         "Let the Linux kernel move long bodies of known length, and tunnels in which a lot moves, between plain TCP and UNIX "
         "sockets; no: all through buffers.",
     )
-    maxTries: int = _setting("count", 0, "Most upstreams asked for one request; 0: each once.")
     hookTimeout: float = _setting("duration", 30.0, "Longest wait for a plugin's answer.")
     rememberedHeads: int = _setting(
         "count", 256, "How many header sections of requests, and how many heads of responses, are known again; 0: none."

@@ -76,6 +76,10 @@ class Options(usage.Options):
         """SPEC of what learns from the traffic which upstreams fail: max-fails or outlier. Repeatable."""
         self.words.passive.append(spec)
 
+    def opt_retry_policy(self, spec: str) -> None:
+        """SPEC of what decides whether another upstream is asked; retry: is the one that comes with this."""
+        self.words.retryPolicy = spec
+
     def opt_config(self, path: str) -> None:
         """FILE.toml with all of this and more: several pools and routes."""
         self.words.configFile = path

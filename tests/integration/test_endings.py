@@ -71,8 +71,7 @@ async def test_clientThatLeavesTheQueueCostsNoConnection(network: Network) -> No
     server, _ = await upstream.request()
     second.write(request(b"/2"))
     third.write(request(b"/3"))
-    pool = next(iter(proxy.engine.pools))
-    await network.until(lambda: pool.queued == 2, "nobody waits in the queue")
+    await network.until(lambda: len(proxy.engine.pools.room) == 2, "nobody waits in the queue")
     second.abort()
     await network.logged("GET /2", "499 client_closed")
     server.write(response(b"one"))
@@ -97,7 +96,7 @@ async def test_manyClientsThatLeaveLeaveNothingBehind(network: Network) -> None:
         await proxy.quiet()
     pool = next(iter(proxy.engine.pools))
     await network.until(lambda: pool.total == 0, "connections are left")
-    assert (pool.idle, pool.queued, proxy.engine.channels) == (0, 0, set())
+    assert (pool.idle, len(proxy.engine.pools.room), proxy.engine.channels) == (0, 0, set())
     assert all(member.inFlight == 0 for member in proxy.proxy.upstreams)
 
 

@@ -192,7 +192,7 @@ async def test_waitInTheQueueEndsIn503(network: Network, hurried: Hurried) -> No
     first.write(request(b"/1"))
     server, _ = await upstream.request()
     second.write(request(b"/2"))
-    await network.until(lambda: next(iter(proxy.engine.pools)).queued, "it does not wait")
+    await network.until(lambda: len(proxy.engine.pools.room), "it does not wait")
     third.write(request(b"/3"))
     assert (await third.readMessage()).code == 503
     await network.logged("GET /3", "503 queue_full")

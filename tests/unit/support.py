@@ -466,7 +466,9 @@ class ProxyTestCase(SynchronousTestCase):
         self.network.assertClean()
         if self.reverseProxy is not None:
             for pool in self.engine.pools:
-                self.assertEqual((pool.total, pool.idle, pool.queued), (0, 0, 0), repr(pool))
+                self.assertEqual((pool.total, pool.idle), (0, 0), repr(pool))
+            room = self.engine.pools.room
+            self.assertEqual((len(room), room.full, self.engine.retryBudget.taken("default")), (0, {}, 0))
 
 
 class _Gathering:

@@ -140,10 +140,10 @@ class Phases:
         self.proxy(None, settings={"maxConnectionsPerUpstream": 1})
         self.ask(get(b"/1"))
         client = self.ask(get(b"/2"))
-        pool = next(iter(self.engine.pools))
-        self.assertEqual(pool.queued, 1)
+        room = self.engine.pools.room
+        self.assertEqual(len(room), 1)
         WAYS[self.way](client)
-        self.assertEqual((pool.queued, self.upstream.inFlight), (0, 1))
+        self.assertEqual((len(room), self.upstream.inFlight), (0, 1))
         self.assertEqual(self.accessLog.lines, [(499, "client_closed")])
         self.send(self.origin.peer, OK)
         self.assertEqual(self.clients[0].received, OK)

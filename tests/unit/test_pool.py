@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.unit.support import OK, Client, Message, ProxyTestCase, answer, chunked, get, head, modifier, post
 from twistproxy.messages import Upstream
 from twistproxy.testing import RawPeer
-from twistproxy.upstream.pool import ConnectionPool, Decision, decide
-
-
-class TestPolicy(SynchronousTestCase):
-    def test_decide(self) -> None:
-        for idle, total, limit, queued, queueLimit, want in (
-            (1, 1, 1, 0, 0, Decision.REUSE),
-            (0, 0, 0, 0, 0, Decision.CONNECT),
-            (0, 1000, 0, 0, 0, Decision.CONNECT),
-            (0, 1, 2, 0, 0, Decision.CONNECT),
-            (0, 2, 2, 0, 1, Decision.QUEUE),
-            (0, 2, 2, 1, 1, Decision.REFUSE),
-            (0, 2, 2, 0, 0, Decision.REFUSE),
-        ):
-            self.assertIs(decide(idle, total, limit, queued, queueLimit), want)
+from twistproxy.upstream.pool import ConnectionPool
 
 
 class PoolTestCase(ProxyTestCase):
@@ -34,7 +18,7 @@ class PoolTestCase(ProxyTestCase):
         return pool
 
     def state(self) -> tuple[int, int, int]:
-        return self.pool.total, self.pool.idle, self.pool.queued
+        return self.pool.total, self.pool.idle, len(self.engine.pools.room)
 
 
 class TestHygiene(PoolTestCase):
@@ -214,12 +198,13 @@ class TestConnections(PoolTestCase):
         self.assertEqual(len(self.origin.peers), 1)
 
     def test_membersThatGoWhileTheyAreWaitedFor(self) -> None:
+        """Who waits goes to those who are members then."""
         proxy = self.proxy(None, settings={"maxConnectionsPerUpstream": 1})
         first, second = self.ask(get()), self.ask(get())
+        self.serve("10.0.0.2:80", OK)
         proxy.setUpstreams(["http://10.0.0.2"])
         self.send(self.origin.peer, OK)
-        self.origin.script = OK
-        self.send(self.origin.peers[-1], OK)
+        self.network.pump()
         self.assertEqual((first.received, second.received), (OK, OK))
 
 

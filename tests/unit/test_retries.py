@@ -275,13 +275,34 @@ class TestOtherUpstreams(ProxyTestCase):
             self.tearDown()
             self.setUp()
 
-    def test_nothingIsAskedTwiceOnceItWasSent(self) -> None:
+    def test_whatWasSentIsSentAgainIfThatDoesNoHarm(self) -> None:
+        """To another upstream, after a short while."""
         for end in (gone, closed):
-            self.proxy(end, OK)
-            self.assertEqual(self.answerTo(get()).code, 502)
-            self.assertEqual(self.origins[1].requests, [])
-            self.tearDown()
-            self.setUp()
+            for data, code in (
+                (get(), 200),
+                (get(method=b"DELETE"), 200),
+                (get(method=b"POST"), 502),
+                (get(b"/", KEY, method=b"POST"), 200),
+                (get(method=b"BREW"), 502),
+            ):
+                self.proxy(end, OK)
+                client = self.ask(data)
+                self.network.advance(0.025)
+                self.assertEqual(client.answer().code, code, data)
+                self.assertEqual(len(self.origins[1].requests), code == 200)
+                self.tearDown()
+                self.setUp()
+
+    def test_notOnceAnAnswerBegan(self) -> None:
+        def half(peer: RawPeer, request: Message) -> None:
+            peer.send(head(b"Content-Length: 10") + b"half")
+            peer.close()
+
+        self.proxy(half, OK)
+        client = self.ask(get())
+        self.network.advance(1)
+        self.assertTrue(client.received.endswith(b"half"))
+        self.assertEqual(self.origins[1].requests, [])
 
     def test_anotherPickWhenTheBalancerWillNot(self) -> None:
         """The error is that of who was asked last."""
@@ -297,7 +318,7 @@ class TestOtherUpstreams(ProxyTestCase):
 
     def test_afterAFullQueue(self) -> None:
         """Nothing was sent; but it is this proxy that is busy, not one upstream that is down."""
-        self.proxy(None, OK, settings={"maxConnectionsPerUpstream": 1, "maxQueuedRequests": 0})
+        self.proxy(None, None, settings={"maxConnectionsPerUpstream": 1, "maxQueuedRequests": 0})
         self.ask(get())
         self.ask(get())
         self.assertEqual(self.answerTo(get()).code, 503)

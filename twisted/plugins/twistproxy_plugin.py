@@ -14,6 +14,7 @@ from twistproxy.interfaces import (
     IMiddleware,
     IPassiveCheck,
     IResponseModifier,
+    IRetryPolicy,
     IUpstreamSource,
 )
 from twistproxy.plugin import Plugin
@@ -291,3 +292,12 @@ ipFilter = Plugin(
     example="ip-filter:deny=192.0.2.0/24",
 )
 """The middleware that comes with twistproxy."""
+
+retry = Plugin(
+    "retry",
+    "twistproxy.retrying.RetryRule",
+    IRetryPolicy,
+    summary="asks another upstream after failures and statuses that it names",
+    example="retry:on=connect,reset,503",
+)
+"""The retry policy that comes with twistproxy."""

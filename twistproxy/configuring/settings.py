@@ -12,11 +12,15 @@ from twistproxy.suggest import didYouMean
 ROUTE_SETTINGS: Final = frozenset(
     {
         "expectContinueTimeout",
+        "explain",
         "hookTimeout",
         "lenientUpgrade",
         "maxInformational",
         "maxReplayBytes",
         "maxTries",
+        "queueTimeout",
+        "triesTimeout",
+        "tryTimeout",
         "tunnelIdleTimeout",
         "upstreamHeadTimeout",
         "upstreamTimeout",

@@ -1,50 +1,25 @@
-"""The connections to one upstream: idle ones to be used again, a limit, and a bounded queue in front of it.
+"""The connections to one upstream: idle ones to be used again, and a limit.
 
-What to do with a request is one pure function, L{decide}. The newest idle connection serves first, so that those which
-are not needed grow old and are closed.
+The newest idle connection serves first, so that those which are not needed grow old and are closed. Who finds no room
+waits in a line of L{twistproxy.upstream.waiting}.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from enum import Enum
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twistproxy.errors import INTERNAL, QUEUE_FULL, QUEUE_TIMEOUT, ProxyError
+from twistproxy.errors import INTERNAL, ProxyError
 from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
-from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.sweep import Sweeper
 from twistproxy.tls.contexts import ClientContexts
 from twistproxy.upstream.connect import connect
 from twistproxy.upstream.connection import UpstreamConnection
+from twistproxy.upstream.waiting import WaitingRoom
 from twistproxy.wire.http1 import ResponseMemory
-
-
-class Decision(Enum):
-    """What happens with a request for a connection."""
-
-    REUSE = "reuse"
-    CONNECT = "connect"
-    QUEUE = "queue"
-    REFUSE = "refuse"
-
-
-def decide(idle: int, total: int, limit: int, queued: int, queueLimit: int) -> Decision:
-    """The whole policy of a pool.
-
-    @param idle: connections that can be used at once.
-    @param total: all connections, those being opened included.
-    @param limit: most connections; 0 for any number.
-    @param queued: requests that wait already.
-    """
-    if idle:
-        return Decision.REUSE
-    if not limit or total < limit:
-        return Decision.CONNECT
-    return Decision.QUEUE if queued < queueLimit else Decision.REFUSE
 
 
 class Waiter(Protocol):
@@ -58,46 +33,23 @@ class Waiter(Protocol):
 
 
 class Ticket:
-    """A request for a connection, to be cancelled when its client leaves.
+    """A connection that is being opened for somebody, to be cancelled when the client leaves."""
 
-    @ivar deadline: see L{twistproxy.sweep.Watched}: the end of the wait in the queue.
-    """
+    __slots__ = ("_opening", "waiter")
 
-    __slots__ = ("_opening", "_pool", "_wanted", "deadline", "waiter")
-
-    def __init__(self, pool: ConnectionPool, waiter: Waiter) -> None:
-        self._pool = pool
+    def __init__(self, waiter: Waiter) -> None:
         self.waiter: Waiter | None = waiter
         self._opening: Deferred[UpstreamConnection] | None = None
-        self._wanted = False
-        self.deadline = NEVER
-
-    def start(self) -> None:
-        """The waiter holds the ticket now and can be called: open the connection, unless the ticket is queued."""
-        if self._wanted:
-            self._pool.open(self)
-
-    def connectAtStart(self) -> None:
-        """There is room for a connection: open it at the start."""
-        self._wanted = True
 
     def cancel(self) -> None:
-        """Nobody waits any longer: leave the queue, or stop connecting."""
+        """Nobody waits any longer: stop connecting."""
         self.waiter = None
-        self._pool.ticketCancelled(self)
         if self._opening is not None:
             self._opening.cancel()
 
     def opening(self, connecting: Deferred[UpstreamConnection]) -> None:
         """A connection is being opened for it."""
         self._opening = connecting
-
-    def deadlinePassed(self) -> None:
-        """It waited in the queue for too long."""
-        waiter, self.waiter = self.waiter, None
-        self._pool.ticketCancelled(self)
-        if waiter is not None:
-            waiter.connectionFailed(ProxyError(QUEUE_TIMEOUT, "no connection became free in time"))
 
 
 class IdleLimit:
@@ -125,29 +77,29 @@ class ConnectionPool:
         sweeper: Sweeper,
         idleLimit: IdleLimit,
         contexts: ClientContexts,
-        memory: ResponseMemory | None = None,
+        memory: ResponseMemory | None,
+        room: WaitingRoom,
     ) -> None:
-        """@param memory: of response heads that came before."""
-        self._memory = memory
+        """
+        @param memory: of response heads that came before.
+        @param room: where those wait who find this full.
+        """
         self._reactor = reactor
         self._contexts = contexts
         self._upstream = upstream
         self._settings = settings
         self._sweeper = sweeper
         self._idleLimit = idleLimit
+        self._memory = memory
+        self._room = room
         self._idle: list[UpstreamConnection] = []
-        self._queue: deque[Ticket] = deque()
         self._all: set[UpstreamConnection] = set()
+        self._usualLimit = settings.maxConnectionsPerUpstream  # where the upstream has none, which an agent may change
         self.total = 0
         self.isClosed = False
 
     def __repr__(self) -> str:
-        return f"<ConnectionPool {self._upstream.key} idle={len(self._idle)} total={self.total} queued={len(self._queue)}>"
-
-    @property
-    def _limit(self) -> int:
-        """Most connections, as the upstream has it now; 0 for any number."""
-        return self._upstream.maxConnections or self._settings.maxConnectionsPerUpstream
+        return f"<ConnectionPool {self._upstream.key} idle={len(self._idle)} total={self.total}>"
 
     @property
     def idle(self) -> int:
@@ -155,61 +107,50 @@ class ConnectionPool:
         return len(self._idle)
 
     @property
-    def queued(self) -> int:
-        """Requests that wait for a connection."""
-        return len(self._queue)
+    def isFull(self) -> bool:
+        """Whether there are as many connections as there may be, those being opened and tunnels included, and none is idle."""
+        limit = self._upstream.maxConnections or self._usualLimit
+        return bool(limit) and not self._idle and self.total >= limit and not self.isClosed
 
     def acquire(self) -> UpstreamConnection | None:
         """An idle connection, if there is one: the way of nearly every request. Else call C{request}."""
-        if self._idle:
+        idle = self._idle
+        if idle:
             self._idleLimit.count -= 1
-            return self._idle.pop()
+            connection = idle.pop()
+            if not idle and (self._upstream.maxConnections or self._usualLimit):
+                self._settle()
+            return connection
         return None
 
-    def request(self, waiter: Waiter, fresh: bool = False) -> Ticket:
-        """Ask for a connection that is not there yet.
+    def request(self, waiter: Waiter) -> Ticket:
+        """A new connection for who saw that this is not full, or has an idle one that will not do, which is closed for it.
 
-        @param fresh: whether one that has served before will not do.
-        @raise ProxyError: when too many wait already.
+        @return: the ticket; call C{open} with it.
         """
-        ticket = Ticket(self, waiter)
-        decision = decide(0, self.total, self._limit, len(self._queue), self._settings.maxQueuedRequests)
-        if decision is Decision.CONNECT or (fresh and self._closeOneIdle()):
-            self.total += 1
-            ticket.connectAtStart()
-        elif decision is Decision.QUEUE:
-            ticket.deadline = self._sweeper.after(self._settings.queueTimeout)
-            self._sweeper.watch(ticket)
-            self._queue.append(ticket)
-        else:
-            raise ProxyError(QUEUE_FULL, f"{len(self._queue)} requests wait for {self._upstream.key}")
-        return ticket
+        limit = self._upstream.maxConnections or self._usualLimit
+        if limit and self._idle and self.total >= limit:
+            self._idle[0].close()
+        self.total += 1
+        if limit:
+            self._settle()
+        return Ticket(waiter)
 
-    def ticketCancelled(self, ticket: Ticket) -> None:
-        """It waits no longer."""
-        self._sweeper.forget(ticket)
-        try:
-            self._queue.remove(ticket)
-        except ValueError:
-            pass  # it was not in the queue: its connection was being opened
+    def _settle(self) -> None:
+        if not self.isClosed:  # else another pool may have the key by now
+            self._room.settle(self._upstream.key, self)
 
     def close(self) -> None:
         """The upstream is no longer wanted: idle connections go now, others when their exchange ends."""
         self.isClosed = True
+        self._room.settle(self._upstream.key, self)
         for connection in list(self._idle):
             connection.close()
 
     def abort(self) -> None:
         """Cut every connection."""
-        self.isClosed = True
         for connection in list(self._all):
             connection.abort()
-
-    def _closeOneIdle(self) -> bool:
-        if self._idle:
-            self._idle[0].close()
-            return True
-        return False
 
     def open(self, ticket: Ticket) -> None:
         """Open a connection for a ticket; it is counted already."""
@@ -240,21 +181,16 @@ class ConnectionPool:
     # From the connections.
 
     def connectionFree(self, connection: UpstreamConnection) -> None:
-        """To the first who waits, else kept for later, else closed."""
+        """Kept for later, or for who waits; else closed."""
         settings = self._settings
-        while self._queue:
-            ticket = self._queue.popleft()
-            self._sweeper.forget(ticket)
-            waiter, ticket.waiter = ticket.waiter, None
-            if waiter is not None:
-                waiter.connectionReady(connection)
-                return
         if self.isClosed or len(self._idle) >= settings.maxIdlePerUpstream or self._idleLimit.count >= self._idleLimit.limit:
             connection.close()
             return
         connection.deadline = self._sweeper.after(settings.idleConnectionTimeout)
         self._idle.append(connection)
         self._idleLimit.count += 1
+        if self._room.full:
+            self._settle()
 
     def connectionGone(self, connection: UpstreamConnection) -> None:
         """One fewer; whoever waits gets a new one."""
@@ -265,9 +201,5 @@ class ConnectionPool:
         if connection in self._idle:
             self._idle.remove(connection)
             self._idleLimit.count -= 1
-        while self._queue and (not self._limit or self.total < self._limit):
-            ticket = self._queue.popleft()
-            self._sweeper.forget(ticket)
-            if ticket.waiter is not None:
-                self.total += 1
-                self.open(ticket)
+        if self._room.full:
+            self._settle()

@@ -1,0 +1,85 @@
+"""A request's body on its way, kept up to a limit so that it can be sent a second time.
+
+Bodies stream; only one that may have to be sent again, since a policy says so of its request, passes through here. What
+is kept are references to the pieces as they came, no copies.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twistproxy.body import Body, BodySink
+from twistproxy.messages import Item
+
+
+class Uploader(Protocol):
+    """The exchange whose client sends the body."""
+
+    def uploadPaused(self) -> None:
+        """Nobody takes it for now."""
+
+    def uploadResumed(self) -> None:
+        """Somebody does."""
+
+
+class Replay:
+    """The sink of a body, in front of those of one attempt after another.
+
+    @ivar isKept: whether all that came is here, so that it can be sent again.
+    """
+
+    def __init__(self, body: Body, limit: int, uploader: Uploader) -> None:
+        """@param limit: bytes to keep at most, once they were sent."""
+        self._body = body
+        self._limit = limit
+        self._uploader = uploader
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._sink: BodySink | None = None
+        self._isAttached = False
+        self.isKept = True
+
+    def attach(self, sink: BodySink) -> None:
+        """Hand over what there is, and what comes."""
+        self._sink = sink
+        if not self._isAttached:
+            self._isAttached = True
+            self._body.attach(self)
+            return
+        for piece in self._pieces:
+            sink.bodyReceived(piece)
+        self._check()
+        if self._body.ended:
+            sink.bodyEnded(self._body.trailers)
+        else:
+            self._uploader.uploadResumed()
+
+    def hold(self) -> None:
+        """The sink is gone. Until there is another the client is to pause; what comes nevertheless is kept."""
+        if self._sink is not None:
+            self._sink = None
+            if not self._body.ended:
+                self._uploader.uploadPaused()
+
+    def forget(self) -> None:
+        """It will not be sent again."""
+        self.isKept = False
+        self._pieces = []
+
+    def bodyReceived(self, data: bytes) -> None:
+        """L{twistproxy.body.BodySink}."""
+        if self.isKept:
+            self._pieces.append(data)
+            self._size += len(data)
+        if self._sink is not None:
+            self._check()
+            self._sink.bodyReceived(data)
+
+    def bodyEnded(self, trailers: list[Item]) -> None:
+        """L{twistproxy.body.BodySink}."""
+        if self._sink is not None:
+            self._sink.bodyEnded(trailers)
+
+    def _check(self) -> None:
+        if self.isKept and self._size > self._limit:
+            self.forget()
