@@ -96,7 +96,9 @@ class Exchange:
             outbound = OutboundRequest(method, target, items, body, address, scheme)
         self.outbound = outbound
         goal = destinationOf(head, identity.destination) if head.authority or identity.destination else None
-        self.inbound = inbound = InboundRequest(method, target, lines.items, address, identity.peer, scheme, head.minor, goal)
+        self.inbound = inbound = InboundRequest(
+            method, target, lines.items, address, identity.peer, scheme, head.minor, goal, identity.certificate
+        )
         inbound.body = body
         inbound.outbound = outbound
         self.started = engine.seconds()

@@ -14,6 +14,7 @@ from typing import Final
 from attrs import field, frozen
 
 from twistproxy.messages import Address, Destination, Item
+from twistproxy.tls.client import CertificateSource
 from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
 from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
@@ -38,9 +39,18 @@ def _spellings(name: bytes) -> list[bytes]:
     ]
 
 
+CLIENT_CERTIFICATE: Final = frozenset({
+    b"client-cert", b"client-cert-chain", b"x-client-cert", b"x-client-certificate", b"x-client-dn", b"x-client-fingerprint",
+    b"x-client-subject", b"x-forwarded-client-cert", b"x-forwarded-tls-client-cert", b"x-forwarded-tls-client-cert-info",
+    b"x-ssl-cert", b"x-ssl-client-cert", b"x-ssl-client-dn", b"x-ssl-client-fingerprint", b"x-ssl-client-s-dn",
+    b"x-ssl-client-subject", b"x-ssl-client-verify",
+})  # fmt: skip
+"""What tells an upstream of a client's certificate: RFC 9440, and the customs of Envoy, Traefik, nginx and HAProxy."""
+
 FORWARDING: Final = frozenset(
     spelling
     for name in (
+        *CLIENT_CERTIFICATE,
         b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port",
         b"x-forwarded-server", b"x-forwarded-prefix", b"x-real-ip",
     )
@@ -74,6 +84,7 @@ class Identity:
     @ivar items: the forwarding headers of a request of an untrusted peer, but for X-Forwarded-Host.
     @ivar trust: which proxies are believed.
     @ivar destination: where the client's connection went before it was redirected to us; None when it was not.
+    @ivar certificate: the client's, when it speaks TLS to us.
     @ivar block: C{items} as they are sent.
     """
 
@@ -84,6 +95,7 @@ class Identity:
     items: tuple[Item, ...]
     trust: Trust = NOBODY
     destination: Destination | None = None
+    certificate: CertificateSource | None = None
     block: bytes = field(init=False)
 
     @block.default
@@ -207,6 +219,7 @@ def _appendForwarding(out: list[Item], items: Sequence[Item], identity: Identity
         chain = [each.strip() for each in listed if each.strip()]
         client, at = clientAt(identity.peer, chain, trust)
         host, protocol = _last(items, b"x-forwarded-host"), _last(items, b"x-forwarded-proto")
+    out += [item for item in items if item[0] in CLIENT_CERTIFICATE]
     if not trust.tells:
         return client, chain
     texts = [*chain, identity.peer.host] if identity.peer.host else chain

@@ -22,6 +22,7 @@ from twistproxy.response import BodyHolder, Response
 
 if TYPE_CHECKING:
     from twistproxy.body import Body
+    from twistproxy.tls.client import CertificateSource, ClientCertificate
 
 __all__ = [
     "Address",
@@ -105,8 +106,8 @@ class InboundRequest:
     """
 
     __slots__ = (
-        "_client", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme", "_state", "_target",
-        "body", "finishers", "outbound",
+        "_certificate", "_client", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme",
+        "_state", "_target", "body", "finishers", "outbound",
     )  # fmt: skip
 
     body: Body
@@ -122,9 +123,11 @@ class InboundRequest:
         scheme: str,
         minor: int = 1,
         destination: Destination | None = None,
+        certificate: CertificateSource | None = None,
     ) -> None:
         """@param headers: or their lines, which nobody changes."""
         self._destination = destination
+        self._certificate = certificate
         self._method = method
         self._target = target
         self._items = headers.items if isinstance(headers, FrozenHeaders) else headers
@@ -173,6 +176,11 @@ class InboundRequest:
     def scheme(self) -> str:
         """C{"http"} or C{"https"}."""
         return self._scheme
+
+    @property
+    def clientCertificate(self) -> ClientCertificate | None:
+        """The certificate that the client showed, verified; None without one, and where a proxy before us speaks TLS."""
+        return None if self._certificate is None else self._certificate.certificate
 
     @property
     def minor(self) -> int:

@@ -248,3 +248,19 @@ class TestJoining(SynchronousTestCase):
             (b"a", b"b", b"a&b"), (b"", b"b", b"b"),
         ):  # fmt: skip
             self.assertEqual(joinQuery(base, query), want, (base, query))
+
+
+class TestClientCertificates(SynchronousTestCase):
+    """Who says whose certificate a client has."""
+
+    ITEMS = [(name.lower(), name, b"CN=root") for name in (b"Client-Cert", b"Client_Cert", b"X-SSL-Client-S-DN", b"X-Other")]
+
+    def test_notTheClient(self) -> None:
+        items, _ = outboundItems(self.ITEMS, (), identify(Address("203.0.113.9", 1), "https"))
+        self.assertEqual([name for _, name, value in items if value == b"CN=root"], [b"X-Other"])
+
+    def test_aTrustedProxy(self) -> None:
+        trust = Trust((ip_network("203.0.113.0/24"),))
+        items, _ = outboundItems(self.ITEMS, (), identify(Address("203.0.113.9", 1), "https", trust))
+        told = sorted(name for _, name, value in items if value == b"CN=root")
+        self.assertEqual(told, [b"Client-Cert", b"X-Other", b"X-SSL-Client-S-DN"])

@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import formatEvent, globalLogPublisher
 
-from tests.support.certificates import EXPIRED, issued, ofTwisted, trustOfTwisted, write, writeAuthority
+from tests.support.certificates import EXPIRED, authority, issued, ofTwisted, trustOfTwisted, write, writeAuthority
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import SWITCHED, WEBSOCKET, Client, Message, Origin, ProxyTestCase, answer, get, head, post
 from twistproxy.messages import Upstream
@@ -324,6 +324,8 @@ class SecureClient(Client):
 class TLSClientCases:
     """Clients in front of the proxy: the same as without TLS, but for half-closes."""
 
+    asksForCertificates = False
+
     def secured(self, proxy: Any) -> Any:
         """A port with TLS."""
         raise NotImplementedError
@@ -455,6 +457,27 @@ class TLSClientCases:
         self.seconds(6)
         self.successResultOf(stopping)
 
+    def test_clientCertificate(self) -> None:
+        """Plugins see it, and nobody else's word for it."""
+        seen: list[Any] = []
+
+        class Looking:
+            def direct(self, inbound: Any, outbound: Any) -> None:
+                seen.append((inbound.clientCertificate, inbound.clientCertificate, outbound.headers.get("client-cert")))
+
+        self.asksForCertificates = True
+        self.proxy(answer(b"hello"), directors=[Looking()])
+        alice = SecureClient(self.network, issued("alice.example", client="alice"))
+        self.clients.append(alice)
+        alice.send(get(b"/", b"Client-Cert: :bWU=:"))
+        self.seconds(0.1)
+        self.assertEqual(alice.answer().body, b"hello")
+        self.ask(get(b"/", b"Client-Cert: :bWU=:"))
+        (first, again, header), (none, _, forged) = seen
+        self.assertEqual((first.commonName, header), ("alice", None))
+        self.assertIs(first, again)
+        self.assertEqual((none, forged), (None, None))
+
     def test_noHandshake(self) -> None:
         """A client that says nothing is a client that sends no head."""
         self.proxy(None, settings={"headTimeout": 5})
@@ -478,7 +501,15 @@ class TestTLSClientsOfTwisted(TLSClientCases, ProxyTestCase):
     """A listener as any Twisted program may have it."""
 
     def secured(self, proxy: Any) -> Any:
-        return self.network.listenSSL(8443, proxy, ofTwisted(SERVER).options(), interface="10.1.0.1")
+        private = ofTwisted(SERVER)
+        options = private.options()
+        if self.asksForCertificates:
+            ca = ssl.Certificate.loadPEM(authority().cert_pem.bytes())
+            options = ssl.CertificateOptions(
+                privateKey=private.privateKey.original, certificate=private.original, verify=True, caCerts=[ca.original],
+                requireCertificate=False, acceptableProtocols=[b"http/1.1"],
+            )  # fmt: skip
+        return self.network.listenSSL(8443, proxy, options, interface="10.1.0.1")
 
 
 class TestTLSClients(TLSClientCases, ProxyTestCase):
@@ -490,7 +521,11 @@ class TestTLSClients(TLSClientCases, ProxyTestCase):
 
     def secured(self, proxy: Any) -> Any:
         cert, key = write(self.directory, SERVER)
-        store = CertificateStore(ServerTLS((CertificateFiles(cert, key),)))
+        files = (CertificateFiles(cert, key),)
+        config = ServerTLS(files)
+        if self.asksForCertificates:
+            config = ServerTLS(files, clientCA=writeAuthority(self.directory), clientCertificates="request")
+        store = CertificateStore(config)
         return self.network.listenTCP(8443, SecureFactory(store, proxy), interface="10.1.0.1")
 
     def test_aReadOfManyRecords(self) -> None:

@@ -179,6 +179,13 @@ canary = Plugin(
     summary="sends those with a certain header or cookie to another pool",
     example="canary:b:header=X-Beta",
 )
+clientCertificate = Plugin(
+    "client-certificate",
+    "twistproxy.directors.clientcertificate.ClientCertificateDirector",
+    IDirector,
+    summary="tells the upstream whose certificate the client showed, or requires one",
+    example="client-certificate:subject=X-Client-Subject",
+)
 """The directors that come with twistproxy."""
 
 responseHeaders = Plugin(
@@ -284,6 +291,13 @@ srv = Plugin(
 )
 """Where upstreams may be found."""
 
+requireHTTPS = Plugin(
+    "require-https",
+    "twistproxy.middleware.requirehttps.RequireHTTPS",
+    IMiddleware,
+    summary="sends plain HTTP to HTTPS, and has browsers remember it",
+    example="require-https:hsts=365d",
+)
 ipFilter = Plugin(
     "ip-filter",
     "twistproxy.middleware.ipfilter.IPFilter",

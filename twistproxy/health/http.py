@@ -22,6 +22,7 @@ from twistproxy.health.schedule import Initial, Schedule
 from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
 from twistproxy.plugin import Duration, Size
+from twistproxy.tls.contexts import ClientContexts
 
 _STATUSES: Final = re.compile(r"([1-5])xx|(\d{3})(?:-(\d{3}))?", re.IGNORECASE)
 
@@ -72,6 +73,7 @@ class HTTPCheck:
         if body is not None and method == "HEAD":
             raise ValueError("body: there is none in the answer to HEAD")
         self._reactor = context.reactor
+        self._contexts = ClientContexts(context.reactor)
         self._path = path.encode("ascii")
         self._statuses = parseStatuses(status)
         self._body = body
@@ -92,7 +94,8 @@ class HTTPCheck:
         started = self._reactor.seconds()
         location = upstream.location
         isSecure = location.isSecure if self._tls is None else self._tls
-        endpoint = UpstreamEndpoint(self._reactor, upstream, self._timeout, self._port, tls=isSecure)
+        contexts = self._contexts if isSecure else None
+        endpoint = UpstreamEndpoint(self._reactor, upstream, self._timeout, self._port, contexts=contexts)
         headers = self._headers.copy()
         if not headers.hasHeader("Host"):
             headers.setRawHeaders("Host", [location.authority])

@@ -8,12 +8,15 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
+from twistproxy.errors import ConfigurationError
 from twistproxy.messages import Upstream
+from twistproxy.tls.connecting import SecureClientFactory
+from twistproxy.tls.contexts import ClientContexts
 
 
 @implementer(IStreamClientEndpoint)
@@ -21,18 +24,24 @@ class UpstreamEndpoint:
     """Connects to an upstream."""
 
     def __init__(
-        self, reactor: Any, upstream: Upstream, timeout: float, port: int = 0, host: str = "", tls: bool = False
+        self,
+        reactor: Any,
+        upstream: Upstream,
+        timeout: float,
+        port: int = 0,
+        host: str = "",
+        contexts: ClientContexts | None = None,
     ) -> None:
         """
         @param timeout: seconds for the connection.
         @param port: in the place of the upstream's own; of a UNIX socket there is none.
         @param host: likewise.
-        @param tls: whether to speak TLS.
+        @param contexts: for TLS, as the upstream's requests have it; None for none.
         """
         location = upstream.location
-        self._reactor = reactor
         self._name = host or location.host
-        self._isSecure = tls
+        self._upstream = upstream
+        self._contexts = contexts
         self._endpoint: Any
         if location.socketPath and not host:
             if port:
@@ -43,16 +52,16 @@ class UpstreamEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See L{IStreamClientEndpoint}."""
-        if not self._isSecure:
+        if self._contexts is None:
             connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
             return connecting
-        from twisted.internet.ssl import optionsForClientTLS
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        options = optionsForClientTLS(self._name)
-        secure = TLSMemoryBIOFactory(options, True, protocolFactory, clock=self._reactor)
-        connecting = self._endpoint.connect(secure)
-        return connecting.addCallback(lambda below: below.wrappedProtocol)
+        tls = self._upstream.tls
+        try:
+            context = self._contexts.of(tls, self._upstream.key)
+            secure = SecureClientFactory(context, protocolFactory, tls.serverName or self._name)
+        except (ConfigurationError, ValueError) as error:
+            return fail(error)
+        return self._endpoint.connect(secure).addCallback(lambda below: below.above)
 
 
 def _internet(reactor: Any, host: str, port: int, timeout: float) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -25,6 +26,7 @@ from twistproxy.server.progress import ackedBytes
 from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
+from twistproxy.tls.client import ConnectionCertificate
 from twistproxy.tls.transport import SecureTransport
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
@@ -89,8 +91,11 @@ class ClientChannel(Protocol):
         tune(transport, engine.settings.tcpKeepAlive)
         self._writer = writerFor(transport, self)
         peer = self._peer
-        isSecure = ISSLTransport.providedBy(transport) or (peer is not None and peer.isSecure)
+        isOurs = ISSLTransport.providedBy(transport)
+        isSecure = isOurs or (peer is not None and peer.isSecure)
         self._identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http")
+        if isOurs:
+            self._identity = evolve(self._identity, certificate=ConnectionCertificate(transport))
         self.deadline = engine.sweeper.after(engine.settings.headTimeout)
         engine.sweeper.watch(self)
         engine.channels.add(self)

@@ -6,6 +6,7 @@ from twistproxy.body import EMPTY, Body
 from twistproxy.forwarding import identify, outboundItems
 from twistproxy.messages import Address, HeadersLike, InboundRequest, OutboundRequest
 from twistproxy.testing.composing import withHost
+from twistproxy.tls.client import ClientCertificate, ShownCertificate
 
 
 def makeRequest(
@@ -16,6 +17,7 @@ def makeRequest(
     *,
     client: str = "203.0.113.9",
     scheme: str = "http",
+    certificate: bytes | None = None,
 ) -> InboundRequest:
     """A request, and the one that would be sent on as its C{outbound}::
 
@@ -24,16 +26,19 @@ def makeRequest(
 
     @param headers: C{Host: app.example} is added if it is not there.
     @param client: the address that it comes from.
+    @param certificate: the client's, as DER; it then comes by https.
     """
     method = method.encode() if isinstance(method, str) else method
     target = target.encode() if isinstance(target, str) else target
     fields = withHost(headers)
     if body:
         fields.setRawHeaders("Content-Length", [str(len(body))])
+    scheme = scheme if certificate is None else "https"
     identity = identify(Address(client, 50000), scheme)
     options = b",".join(fields.getRawHeaders(b"connection", [])).lower().split(b",")
     items, address = outboundItems(fields.items, [each.strip() for each in options if each.strip()], identity)
-    request = InboundRequest(method, target, fields.items, address, identity.peer, scheme)
+    shown = None if certificate is None else ShownCertificate(ClientCertificate(certificate))
+    request = InboundRequest(method, target, fields.items, address, identity.peer, scheme, certificate=shown)
     request.body = Body.of(body) if body else EMPTY
     request.outbound = OutboundRequest(method, target, items, request.body, address, scheme)
     return request

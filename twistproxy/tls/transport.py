@@ -42,6 +42,7 @@ class SecureTransport(Protocol):
     """One connection's TLS: a protocol for the transport below, a transport for the protocol above.
 
     @ivar isSecure: whether the handshake is over.
+    @ivar above: the protocol that speaks over this, until the connection is lost.
     @ivar isFull: whether too much was written that was not sent.
     """
 
@@ -52,7 +53,7 @@ class SecureTransport(Protocol):
         @param above: the protocol that speaks over this.
         @param serverName: for a client, whose certificate the server has to have.
         """
-        self._above = above
+        self._above = self.above = above
         self._incoming = MemoryBIO()
         self._outgoing = MemoryBIO()
         self._ssl: SSLObject = context.wrap_bio(self._incoming, self._outgoing, isServer, serverName)
@@ -185,6 +186,7 @@ class SecureTransport(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over: tell the protocol above why."""
         above, self._above = self._above, None
+        del self.above
         self._isAborted = self._isClosing = True
         self._owner = self._producer = None
         del self._raw  # which knows us

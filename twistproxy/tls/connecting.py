@@ -1,0 +1,36 @@
+"""Connecting with TLS: a factory in front of another, for Twisted's client endpoints."""
+
+from __future__ import annotations
+
+from ssl import SSLContext
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IProtocolFactory
+from twisted.internet.protocol import Factory
+
+from twistproxy.tls.transport import SecureTransport
+
+
+class SecureClientFactory(Factory):
+    """Puts TLS below the protocols of another factory."""
+
+    noisy = False
+
+    def __init__(self, context: SSLContext, factory: IProtocolFactory, serverName: str) -> None:
+        """@param serverName: that the server's certificate has to be for."""
+        self._context = context
+        self._factory: Any = factory
+        self._serverName = serverName
+
+    def doStart(self) -> None:
+        """As L{IProtocolFactory}."""
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        """As L{IProtocolFactory}."""
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> SecureTransport | None:
+        """A connection's TLS, with a protocol of the other factory above it."""
+        above = self._factory.buildProtocol(addr)
+        return None if above is None else SecureTransport(self._context, above, self._serverName, isServer=False)
