@@ -61,7 +61,8 @@ class UpstreamEndpoint:
             secure = SecureClientFactory(context, protocolFactory, tls.serverName or self._name)
         except (ConfigurationError, ValueError) as error:
             return fail(error)
-        return self._endpoint.connect(secure).addCallback(lambda below: below.above)
+        securing: Deferred[Any] = self._endpoint.connect(secure)
+        return securing.addCallback(lambda below: below.above)
 
 
 def _internet(reactor: Any, host: str, port: int, timeout: float) -> Any:

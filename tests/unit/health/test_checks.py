@@ -7,7 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.certificates import issued, ofTwisted, writeAuthority
 from tests.unit.builtin import built
+from tests.unit.loader.temporary import temporaryDirectory
 from twistproxy.config import BuildContext
 from twistproxy.errors import ConfigurationError
 from twistproxy.health.agent import readAgent
@@ -18,8 +20,9 @@ from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
 from twistproxy.proxy import ReverseProxy
 from twistproxy.settings import Settings
-from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness
+from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness, RawServer
 from twistproxy.testing.peers import RawPeer
+from twistproxy.tls.config import UpstreamTLS
 from twistproxy.upstream.group import Administrative
 
 
@@ -101,6 +104,26 @@ class HTTPTests(CheckCase):
     def test_theUpstreamsOwnPathIsNotPutBefore(self) -> None:
         self.assertTrue(self.result(self.check(), Upstream("http://10.0.0.1/base?a=b")).ok)
         self.assertEqual(self.fake.requests[0].target, b"/")
+
+    def test_byTLS(self) -> None:
+        """As requests have it: the same authorities, the same name."""
+        server = RawServer(lambda peer, data: peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+        options = ofTwisted(issued("app.example")).options()
+        port = self.network.listenSSL(443, server, options, interface="10.0.0.1")
+        ca = writeAuthority(temporaryDirectory(self))
+        good = Upstream("https://10.0.0.1", tls=UpstreamTLS(serverName="app.example", ca=ca))
+        self.assertEqual(self.result(self.check(), good, seconds=0.1).detail, "status 200")
+        for tls, sentence in [
+            (UpstreamTLS(ca=ca), "IP address mismatch"),
+            (UpstreamTLS(serverName="app.example"), "unable to get local issuer certificate"),
+            (UpstreamTLS(serverName="app.example", ca="/no/ca.pem"), "/no/ca.pem: No such file"),
+        ]:
+            found = self.result(self.check(), Upstream("https://10.0.0.1", tls=tls), seconds=0.1)
+            self.assertFalse(getattr(found, "ok", False))
+            self.assertIn(sentence, str(found))
+        port.stopListening()
+        for peer in server.peers:
+            peer.abort()
 
     def test_statuses(self) -> None:
         for code, isGood in ((200, True), (204, True), (302, True), (404, False), (500, False), (503, False)):
