@@ -198,11 +198,12 @@ class Engine:
     def administer(self, key: str, administrative: Administrative, reason: str = "") -> int:
         """Have an upstream ready, drained or down in all pools that have it. What runs there goes on, tunnels included.
 
-        @param key: its L{Upstream.key}.
+        @param key: its L{Upstream.key}, or without what that says of TLS.
         @param reason: for those who look at its state.
         @return: the number of those pools.
         """
-        having = [(group, each) for group in self.groups.values() for each in group.members if each.key == key]
+        members = [(group, each) for group in self.groups.values() for each in group.members]
+        having = [(group, each) for group, each in members if key in (each.key, each.location.key)]
         for group, upstream in having:
             group.administer(upstream, administrative, reason)
         return len(having)

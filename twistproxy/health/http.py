@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from ssl import SSLError
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,6 +24,7 @@ from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
 from twistproxy.plugin import Duration, Size
 from twistproxy.tls.contexts import ClientContexts
+from twistproxy.tls.errors import explainTLS
 
 _STATUSES: Final = re.compile(r"([1-5])xx|(\d{3})(?:-(\d{3}))?", re.IGNORECASE)
 
@@ -58,7 +60,8 @@ class HTTPCheck:
         @param host: the Host header; else the upstream's own.
         @param headers: more headers.
         @param port: another than that of the upstream.
-        @param tls: whether to speak TLS; else as the upstream's URL says. Certificates are verified.
+        @param tls: whether to speak TLS; else as the upstream's URL says. Certificates are
+            verified as those for requests are.
         @param maxBody: more of it is not read.
         @param interval: from the start of one check to the next; else C{health-interval}.
         @param timeout: for one check; else C{health-timeout}.
@@ -105,7 +108,7 @@ class HTTPCheck:
         except ResponseFailed as error:
             if any(each.check(CancelledError) for each in error.reasons):
                 raise CancelledError from error
-            reasons = [each.getErrorMessage() for each in error.reasons]
+            reasons = [explainTLS(each.value) if each.check(SSLError) else each.getErrorMessage() for each in error.reasons]
             return Health(False, "; ".join(reasons) or "it did not answer", self._reactor.seconds() - started)
         latency = self._reactor.seconds() - started
         reading = _Beginning(self._maxBody)

@@ -58,7 +58,7 @@ class UpstreamEndpoint:
         tls = self._upstream.tls
         try:
             context = self._contexts.of(tls, self._upstream.key)
-            secure = SecureClientFactory(context, protocolFactory, tls.serverName or self._name)
+            secure = SecureClientFactory(context, protocolFactory, tls.serverName or self._name.partition("%")[0])
         except (ConfigurationError, ValueError) as error:
             return fail(error)
         securing: Deferred[Any] = self._endpoint.connect(secure)

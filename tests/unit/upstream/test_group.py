@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.balancers.roundrobin import RoundRobin
-from twistproxy.messages import Health, Upstream
+from twistproxy.health.maxfails import MaxFails
+from twistproxy.messages import Health, Outcome, Upstream
 from twistproxy.sweep import Sweeper
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.slowstart import SlowStart
@@ -209,3 +210,16 @@ class SlowStartTests(GroupCase):
         self.assertEqual((self.numbers(), self.group.candidates.draining), ("23", {one}))
         self.check(Health(True, share=1.0), one)
         self.assertEqual((self.shares(), self.numbers(), dict(self.group.warming)), ([1.0, 1.0, 1.0], "123", {}))
+
+
+class EjectedWhileDrainingTests(GroupCase):
+    def test_itTakesNotEvenItsSessions(self) -> None:
+        self.group = self.make(passive=[MaxFails()])
+        one = self.group.members[0]
+        assert self.group.report is not None
+        self.group.report(one, Outcome(one, "connect_refused", 0, None, None, 0.0, 0, 0, False))
+        self.group.administer(one, Administrative.DRAIN)
+        self.assertEqual((one.state, self.numbers()), ("drained: by the operator", "23"))
+        self.assertEqual(self.group.candidates.draining, frozenset())
+        self.advance(12)
+        self.assertEqual((one.state, self.group.candidates.draining), ("draining: by the operator", {one}))

@@ -21,18 +21,18 @@ there   ready  up         trial    trial     one at a time
 there   ready  up         ejected  ejected   when nobody else is left
 there   ready  drain      fit      draining  of sessions it has
 there   ready  drain      trial    draining  of sessions it has
-there   ready  drain      ejected  draining  none
+there   ready  drain      ejected  drained   none
 there   ready  down       any      down      none
 there   ready  maintenance any     maintenance none
 there   drain  unchecked  fit      draining  of sessions it has
 there   drain  unchecked  trial    draining  of sessions it has
-there   drain  unchecked  ejected  draining  none
+there   drain  unchecked  ejected  drained   none
 there   drain  up         fit      draining  of sessions it has
 there   drain  up         trial    draining  of sessions it has
-there   drain  up         ejected  draining  none
+there   drain  up         ejected  drained   none
 there   drain  drain      fit      draining  of sessions it has
 there   drain  drain      trial    draining  of sessions it has
-there   drain  drain      ejected  draining  none
+there   drain  drain      ejected  drained   none
 there   drain  down       any      down      none
 there   drain  maintenance any     maintenance none
 there   down   any        any      maintenance none
