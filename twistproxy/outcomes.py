@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import frozen
@@ -12,6 +12,7 @@ from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 
 if TYPE_CHECKING:
     from twistproxy.messages import InboundRequest, Response
+    from twistproxy.upstream.guard import Guard
 
 
 class Upstream:
@@ -22,7 +23,7 @@ class Upstream:
     @ivar backup: whether it is asked only when no other is left.
     @ivar maxConnections: most connections to it at once; 0: as many as the settings say.
     @ivar metadata: what its source tells about it.
-    @ivar guard: says which IP addresses may be connected to for it; None: all. One with a guard is a client's own choice.
+    @ivar guard: stands before its connections, where it is a client's own choice; None: it is not.
     @ivar inFlight: exchanges that run there now, tunnels included. Read-only for plugins, as all below.
     @ivar latency: seconds to the first byte, a moving average; None before the first answer.
     @ivar state: C{"up"}, or why it gets no requests, or fewer: a word of L{twistproxy.upstream.standing.TABLE} and, after
@@ -52,7 +53,7 @@ class Upstream:
         self.metadata: Mapping[str, Any] = metadata or {}
         self.backup = backup
         self.maxConnections = maxConnections
-        self.guard: Callable[[str], bool] | None = None
+        self.guard: Guard | None = None
         self.inFlight = 0
         self.latency: float | None = None
         self.state = "up"

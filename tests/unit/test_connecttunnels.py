@@ -7,6 +7,7 @@ from typing import Any
 from tests.unit.support import OK, ProxyTestCase, director, errorHandler, middleware, modifier
 from twistproxy.errors import ProxyError
 from twistproxy.messages import InboundRequest, Response, Upstream
+from twistproxy.upstream.guard import Guard
 
 CONNECT = b"CONNECT app.example:443 HTTP/1.1\r\nHost: app.example:443\r\n\r\n"
 OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -14,7 +15,7 @@ OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 def guarded(url: str, permits: Any = lambda address: True) -> Upstream:
     made = Upstream(url)
-    made.guard = permits
+    made.guard = Guard(permits)
     made.key = f"guarded {made.key}"
     return made
 

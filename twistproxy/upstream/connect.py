@@ -106,7 +106,7 @@ def connect(
     """
     location, guard = upstream.location, upstream.guard
     if guard is not None:
-        if isAddress(location.host) and not guard(location.host):
+        if isAddress(location.host) and not guard.permits(location.host):
             return fail(ProxyError(DESTINATION_REFUSED, location.host))
         guarded = GuardedReactor(reactor, guard)
         opening = _secureOrNot(guarded, upstream, settings, connection, contexts)

@@ -12,8 +12,34 @@ from typing import Any
 from twisted.internet.interfaces import IAddress, IHostResolution, IReactorPluggableNameResolver, IResolutionReceiver
 from zope.interface import implementer
 
-Guard = Callable[[str], bool]
-"""Whether an IP address, as text, may be connected to."""
+
+class Guard:
+    """Stands before connections to destinations that clients choose: says which addresses may be connected to, and knows
+    our own ends of the connections there are, so that a connection that comes back to us is known for what it is.
+
+    @ivar permits: whether an IP address, as text, may be connected to.
+    """
+
+    def __init__(self, permits: Callable[[str], bool]) -> None:
+        self.permits = permits
+        self._ends: dict[object, tuple[str, int]] = {}
+        self._own: set[tuple[str, int]] = set()
+
+    def opened(self, connection: Any) -> None:
+        """There is one more."""
+        host = connection.transport.getHost()
+        self._ends[connection] = end = (host.host.partition("%")[0], host.port)
+        self._own.add(end)
+
+    def closed(self, connection: Any) -> None:
+        """There is one fewer, if it ever was one."""
+        end = self._ends.pop(connection, None)
+        if end is not None:
+            self._own.discard(end)
+
+    def isOurs(self, host: str, port: int) -> bool:
+        """Whether what is connected to us from there is one of these."""
+        return (host, port) in self._own
 
 
 @implementer(IReactorPluggableNameResolver)
@@ -72,7 +98,7 @@ class _Sieve:
         self._receiver.resolutionBegan(resolutionInProgress)
 
     def addressResolved(self, address: Any) -> None:
-        if self._guard(address.host):
+        if self._guard.permits(address.host):
             self._receiver.addressResolved(address)
         else:
             self._refused.append(address.host)

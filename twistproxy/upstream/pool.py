@@ -165,6 +165,8 @@ class ConnectionPool:
         opening.addCallbacks(self._opened, self._notOpened, callbackArgs=(ticket,), errbackArgs=(ticket, connection))
 
     def _opened(self, connection: UpstreamConnection, ticket: Ticket) -> None:
+        if self._upstream.guard is not None:
+            self._upstream.guard.opened(connection)
         waiter, ticket.waiter = ticket.waiter, None
         if waiter is None:
             self.connectionFree(connection)
@@ -197,6 +199,8 @@ class ConnectionPool:
         if connection not in self._all:
             return  # told already: by the attempt to connect it, or by its own abort
         self._all.remove(connection)
+        if self._upstream.guard is not None:
+            self._upstream.guard.closed(connection)
         self.total -= 1
         if connection in self._idle:
             self._idle.remove(connection)

@@ -1,0 +1,105 @@
+"""The two ends of a forward proxy's chain of directors: who asks, before all others, and where it goes, after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twistproxy.errorpage import errorPage
+from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, ProxyError
+from twistproxy.forward.policy import ForwardPolicy
+from twistproxy.forward.users import Users, credentialsOf
+from twistproxy.interfaces import IDirector
+from twistproxy.messages import InboundRequest, OutboundRequest, Response, Upstream
+from twistproxy.upstream.guard import Guard
+
+USER: Final = "twistproxy.user"
+"""Where C{state} of a request has its user's name."""
+
+_log: Final = Logger(namespace="twistproxy.error")
+
+
+@implementer(IDirector)
+class LoginDirector:
+    """Lets those pass who give a name and its password; others get 407 (RFC 9110 section 11.7)."""
+
+    def __init__(self, users: Users, realm: str = "proxy") -> None:
+        self._users = users
+        self._challenge = f'Basic realm="{realm}", charset="UTF-8"'
+
+    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Response | Deferred[Response | None]:
+        """L{IDirector.direct}."""
+        headers = inbound.headers.getRawHeaders(b"proxy-authorization") or []
+        given = credentialsOf(headers[0]) if len(headers) == 1 else None
+        if given is None:
+            return self._ask(inbound)
+        name, password = given
+
+        def checked(isRight: bool) -> Response | None:
+            if isRight:
+                inbound.state[USER] = name
+                return None
+            _log.info("A wrong name or password from {client} for {name!r}", client=inbound.client, name=name)
+            return self._ask(inbound)
+
+        return self._users.check(name, password).addCallback(checked)
+
+    def _ask(self, inbound: InboundRequest) -> Response:
+        response = errorPage(LOGIN_REQUIRED, inbound.headers.get("accept", ""), inbound.id)
+        response.headers.setRawHeaders("Proxy-Authenticate", [self._challenge])
+        return response
+
+
+def _upstreams(guard: Guard) -> Callable[[str, str, int], Upstream]:
+    """Makes the upstreams of one policy; each is the same object as long as it is remembered."""
+
+    @lru_cache(maxsize=1024)
+    def upstream(scheme: str, host: str, port: int) -> Upstream:
+        shown = f"[{host}]" if ":" in host else host
+        try:
+            made = Upstream(f"{scheme}://{shown}:{port}")
+        except ValueError as error:
+            raise ProxyError(BAD_REQUEST, str(error)) from None
+        made.guard = guard
+        made.key = f"forward {made.key}"  # never the connections of one that the configuration names
+        return made
+
+    return upstream
+
+
+@implementer(IDirector)
+class ForwardDirector:
+    """Goes where the client says, if the policy lets it."""
+
+    def __init__(self, policy: ForwardPolicy) -> None:
+        self._policy = policy
+        self._guard = Guard(policy.permits)
+        self._upstream = _upstreams(self._guard)
+
+    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Upstream:
+        """L{IDirector.direct}.
+
+        @raise ProxyError: 400 without a destination, 403 for one that is refused.
+        """
+        goal = inbound.destination
+        if goal is None:
+            raise ProxyError(BAD_REQUEST, "no destination: this is a forward proxy")
+        detail = self._policy.refusal(goal.host, goal.port, not goal.scheme)
+        if not detail and self._guard.isOurs(inbound.peer.host, inbound.peer.port):
+            detail = "it would go round in a circle"
+        if detail:
+            raise ProxyError(DESTINATION_REFUSED, detail)
+        for name in (b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"):
+            outbound.headers.removeHeader(name)  # they say nothing that the target does not know
+        return self._upstream(goal.scheme or "http", goal.host, goal.port)
+
+
+def forwardDirectors(policy: ForwardPolicy, users: Users | None, between: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """The chain of a forward proxy: who asks, C{between}, where it goes."""
+    first = (LoginDirector(users),) if users is not None else ()
+    return (*first, *between, ForwardDirector(policy))
