@@ -15,6 +15,7 @@ from twistproxy.config import Configuration, RouteConfig
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.configuring.assembling import DEFAULT_POOL, Draft, PoolWords, assemble, readPool
 from twistproxy.configuring.endpoints import readListener
+from twistproxy.configuring.forward import readForward
 from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.reading import Reader, counted
 from twistproxy.configuring.settings import readSettings
@@ -44,6 +45,11 @@ class CommandLine:
     configFile: str | None = None
     pluginPath: list[str] = Factory(list)
     demo: bool = False
+    forward: bool = False
+    forwardAllow: list[str] = Factory(list)
+    forwardDeny: list[str] = Factory(list)
+    forwardUsers: str | None = None
+    transparent: bool = False
 
 
 def loadConfiguration(words: CommandLine, warn: Callable[[str], None]) -> Configuration:
@@ -99,6 +105,7 @@ def configure(words: CommandLine, plugins: PluginSet, file: ConfigurationFile | 
     _readListeners(reader, words, draft)
     _readLogs(reader, words, draft)
     draft.settings |= _readSettings(reader, words)
+    _readForward(reader, words, draft)
     _readPool(reader, words, draft)
     _readRoute(reader, words, draft)
     if words.errorHandlers:
@@ -133,6 +140,24 @@ def _readSettings(reader: Reader, words: CommandLine) -> dict[str, object]:
     return readSettings(reader, "--set {}".format, pairs)
 
 
+def _readForward(reader: Reader, words: CommandLine, draft: Draft) -> None:
+    """The rules of a forward proxy, and whether connections are redirected to us."""
+    given = {
+        "--forward-allow": words.forwardAllow,
+        "--forward-deny": words.forwardDeny,
+        "--forward-users": words.forwardUsers is not None,
+    }
+    if words.forward:
+        allow, deny = counted("--forward-allow", words.forwardAllow), counted("--forward-deny", words.forwardDeny)
+        users = None if words.forwardUsers is None else ("--forward-users", words.forwardUsers)
+        draft.forward = readForward(reader, "--forward", allow, deny, users)
+    else:
+        for option, value in given.items():
+            if value:
+                reader.wrong(option, "is for a forward proxy: add --forward")
+    draft.isTransparent = words.transparent
+
+
 def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
     """The pool C{default}, unless the file has pools."""
     given = {
@@ -144,10 +169,17 @@ def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
             if value:
                 reader.wrong(option, f"{draft.source} has pools of its own: say it there")
         return
+    if words.forward and (words.upstreams or words.demo):
+        reader.wrong("--forward", "goes where clients say: leave out --upstream and --demo, or name pools in a file")
+        return
     if words.demo and words.upstreams:
         reader.wrong("--demo", "brings upstreams of its own: leave out --upstream")
     if not words.upstreams and not words.demo:
-        if draft.routes or draft.source:
+        if draft.choosesItself:
+            for option in ("--balancer", "--health"):
+                if given[option]:
+                    reader.wrong(option, "is for upstreams, and there are none")
+        elif draft.routes or draft.source:
             reader.problems.append(f"{draft.source}: there are no [pools], and no --upstream")
         else:
             reader.problems.append("no upstream: name one by --upstream URL, a file by --config FILE, or try --demo")

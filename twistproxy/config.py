@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from zope.interface import Interface
 
 from twistproxy.errors import ConfigurationError
+from twistproxy.forward.config import ForwardConfig
 from twistproxy.hooks import label
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.verify import verifyPlugin
@@ -93,6 +94,7 @@ class ListenerConfig:
 
     @ivar endpoint: a Twisted server endpoint string.
     @ivar proxyProtocol: who begins its connections with a header of the PROXY protocol.
+    @ivar isTransparent: whether the kernel redirects connections to it that were meant for others.
     @ivar tls: TLS over it; None: by the endpoint itself, or none.
     """
 
@@ -100,6 +102,7 @@ class ListenerConfig:
     proxyProtocol: tuple[Network, ...] = ()
     place: str = field(default="", eq=False)
     tls: ServerTLS | None = None
+    isTransparent: bool = False
 
     @property
     def isSecure(self) -> bool:
@@ -226,6 +229,7 @@ class Configuration:
     @ivar accessLogs: files, and plugins (L{twistproxy.interfaces.IAccessLog}).
     @ivar errorLog: the path of a file for the proxy's own messages; empty: Twisted's log.
     @ivar errorHandlers: asked after those of the route, and for requests without one.
+    @ivar forward: where clients may go who say so themselves; None: nowhere.
     @ivar demo: whether the two sample upstreams are to be started; the pool C{default} then waits for their
         URLs.
     @ivar source: the path of the file that it came from; empty without one.
@@ -240,6 +244,12 @@ class Configuration:
     errorHandlers: tuple[PluginUse, ...] = ()
     demo: bool = False
     source: str = ""
+    forward: ForwardConfig | None = None
+
+    @property
+    def isTransparent(self) -> bool:
+        """Whether any listener gets redirected connections."""
+        return any(each.isTransparent for each in self.listeners)
 
     def pool(self, name: str) -> PoolConfig:
         """The pool of that name.

@@ -13,6 +13,7 @@ from typing import Any, Final
 from twistproxy.config import RouteConfig
 from twistproxy.configuring.assembling import DEFAULT_POOL, Draft, PoolWords, readPool
 from twistproxy.configuring.endpoints import LISTENER_OPTIONS, readListener
+from twistproxy.configuring.forward import readForwardTable
 from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.matching import readMatch
 from twistproxy.configuring.reading import Reader, indexed
@@ -22,7 +23,7 @@ from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IRespon
 from twistproxy.loader.finder import PluginSet
 
 TOP_KEYS: Final = (
-    "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path",
+    "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path", "forward",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS, "tls")
 POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings")
@@ -80,6 +81,8 @@ class ConfigurationFile:
             draft.routes.append(_readRoute(reader, where, each))
         settings = _table(reader, "settings", table.get("settings", {}))
         draft.settings = readSettings(reader, "settings.{}".format, settings.items())
+        if "forward" in table:
+            draft.forward = readForwardTable(reader, "forward", _table(reader, "forward", table["forward"]))
         if "admin" in table:
             reader.wrong("admin", "the admin interface is not built yet")
         for where, each in indexed("access-log", _listed(table.get("access-log", []))):

@@ -15,6 +15,7 @@ from twistproxy.config import (
     RouteConfig,
     UpstreamConfig,
 )
+from twistproxy.forward.config import ForwardConfig
 from twistproxy.loader.options import Option, optionName
 from twistproxy.loader.secret import MASK, Secret
 from twistproxy.routing import RouteMatch
@@ -43,6 +44,10 @@ def _lines(configuration: Configuration) -> Iterator[str]:
             yield f"proxy-protocol = {_toml([str(each) for each in listener.proxyProtocol])}"
         if listener.tls is not None:
             yield f"tls = {_toml(_serverTLS(listener.tls))}"
+        if listener.isTransparent:
+            yield "transparent = true"
+    if configuration.forward is not None:
+        yield from _forward(configuration.forward)
     for pool in configuration.pools:
         yield from _pool(pool)
     for route in configuration.routes:
@@ -61,6 +66,14 @@ def _serverTLS(tls: ServerTLS) -> dict[str, Any]:
         table["client-ca"] = tls.clientCA
         table["client-cert"] = tls.clientCertificates
     return {**table, "min-version": tls.minVersion}
+
+
+def _forward(forward: ForwardConfig) -> Iterator[str]:
+    yield from ("", "[forward]")
+    yield f"allow = {_toml([str(each) for each in forward.policy.allowed])}"
+    yield f"deny = {_toml([str(each) for each in forward.policy.denied])}"
+    if forward.users:
+        yield f"users = {_toml(forward.users)}"
 
 
 def _pool(pool: PoolConfig) -> Iterator[str]:

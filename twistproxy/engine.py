@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twistproxy.errors import Fault, ProxyError
 from twistproxy.forwarding import Identity, identify
 from twistproxy.interfaces import IErrorHandler
-from twistproxy.messages import Address, InboundRequest, Upstream, newRequestId
+from twistproxy.messages import Address, Destination, InboundRequest, Upstream, newRequestId
 from twistproxy.retrying import RetryBudget
 from twistproxy.settings import Settings
 from twistproxy.splicing import Splicer
@@ -238,14 +238,15 @@ class Engine:
         for channel in list(self.channels):
             channel.abort()
 
-    def identify(self, peer: Any, scheme: str) -> Identity:
+    def identify(self, peer: Any, scheme: str, destination: Destination | None = None) -> Identity:
         """What is said about a client's connection.
 
         @param peer: its C{getPeer()}.
+        @param destination: where it went before it was redirected to us.
         """
         host = getattr(peer, "host", None)
         address = Address(host, peer.port) if isinstance(host, str) else Address()
-        return identify(address, scheme, self.trust)
+        return identify(address, scheme, self.trust, destination)
 
     def known(self, upstream: Upstream) -> Upstream:
         """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""

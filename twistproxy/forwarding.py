@@ -103,11 +103,12 @@ class Identity:
         return encodeLines(self.items)
 
 
-def identify(peer: Address, scheme: str, trust: Trust = NOBODY) -> Identity:
+def identify(peer: Address, scheme: str, trust: Trust = NOBODY, destination: Destination | None = None) -> Identity:
     """What to say about a connection from C{peer}.
 
     @param scheme: how the client reached us.
     @param trust: which proxies are believed.
+    @param destination: where the connection went before it was redirected to us.
     """
     host = peer.host.partition("%")[0]
     if host.startswith("::ffff:") and "." in host:
@@ -121,7 +122,7 @@ def identify(peer: Address, scheme: str, trust: Trust = NOBODY) -> Identity:
         items.append((b"x-real-ip", b"X-Real-IP", raw))
     if trust.tells:
         items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
-    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust)
+    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust, destination)
 
 
 def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:

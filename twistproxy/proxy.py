@@ -47,8 +47,10 @@ class ProxyFactory:
 
     noisy = False
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, isTransparent: bool = False) -> None:
+        """@param isTransparent: whether the kernel redirects connections to it that were meant for others."""
         self.engine = engine
+        self._isTransparent = isTransparent
         self._uses = 0
 
     def doStart(self) -> None:
@@ -63,7 +65,7 @@ class ProxyFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A channel."""
-        return ClientChannel(self.engine, addr if isinstance(addr, ProxiedAddress) else None)
+        return ClientChannel(self.engine, addr if isinstance(addr, ProxiedAddress) else None, self._isTransparent)
 
     def acceptableProtocols(self) -> list[bytes]:
         """What a TLS client may choose by ALPN: without it Twisted 26.10 refuses every client that offers anything."""

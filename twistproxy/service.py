@@ -33,6 +33,7 @@ from twistproxy.demo import DemoUpstreams
 from twistproxy.discovery.membership import Membership, follow
 from twistproxy.engine import Engine, Route
 from twistproxy.errors import ConfigurationError
+from twistproxy.forward.assembly import surround
 from twistproxy.health.checking import HealthChecks
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
@@ -57,18 +58,19 @@ _LOGGED: Final = (ERROR_NAMESPACE, "twistproxy.discovery")
 
 
 def _routes(
-    configuration: Configuration, plugins: Mapping[PluginUse, Any], groups: Mapping[str, UpstreamGroup]
+    reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], groups: Mapping[str, UpstreamGroup]
 ) -> list[tuple[RouteConfig, Route]]:
     def built(uses: Sequence[PluginUse]) -> tuple[Any, ...]:
         return tuple(plugins[use] for use in uses)
 
     always = configuration.errorHandlers
+    around = surround(reactor, configuration.forward, configuration.isTransparent)
     return [
         (
             route,
             Route(
                 groups[route.pool] if route.pool is not None else None,
-                built(route.directors),
+                around(built(route.directors), route.pool is not None),
                 withBalancers(_groupsOf(route, groups), built(route.modifiers)),
                 built(route.middleware),
                 built((*route.errorHandlers, *always)),
@@ -97,10 +99,13 @@ def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[Plug
         groups[pool.name] = UpstreamGroup.configured(
             pool.name, plugins[pool.balancer], members, settings, reactor.seconds, passive
         )
-    routes = _routes(configuration, plugins, groups)
+    routes = _routes(reactor, configuration, plugins, groups)
     routeFor = Router((each.match, route) for each, route in routes).route
     handlers = [plugins[use] for use in configuration.errorHandlers]
-    return Engine(reactor, configuration.settings, groups, routeFor, handlers, [Recording(log, reactor) for log in accessLogs])
+    logs = [Recording(log, reactor) for log in accessLogs]
+    engine = Engine(reactor, configuration.settings, groups, routeFor, handlers, logs)
+    engine.acceptsConnect = configuration.forward is not None
+    return engine
 
 
 def _certificateStores(configuration: Configuration) -> dict[ListenerConfig, CertificateStore]:
@@ -206,9 +211,10 @@ class ProxyService(MultiService):
 
         @raise SystemExit: when one fails at once.
         """
-        factory = ProxyFactory(self.engine)
+        plain, redirected = ProxyFactory(self.engine), ProxyFactory(self.engine, isTransparent=True)
+        factories = {each: redirected if each.isTransparent else plain for each in listeners}
         opening = [
-            maybeDeferred(serverFromString(self._reactorFor(each), each.endpoint).listen, self._secured(each, factory))
+            maybeDeferred(serverFromString(self._reactorFor(each), each.endpoint).listen, self._secured(each, factories[each]))
             for each in listeners
         ]
         for listener, each in zip(listeners, opening, strict=True):

@@ -24,7 +24,7 @@ class Options(usage.Options):
     @ivar configuration: what they make.
     """
 
-    synopsis = "[options] --upstream URL"
+    synopsis = "[options] --upstream URL | --forward | --transparent"
     longdesc = (
         "A reverse proxy: HTTP/1.1 and upgrades to one or more upstreams, programmable with plugins. A plugin is "
         "named by SPEC, its tag or module.Class with options after colons: consistent-hash:key=path:replicas=160."
@@ -107,6 +107,27 @@ class Options(usage.Options):
     def opt_demo(self) -> None:
         """Start two sample upstreams and proxy to them."""
         self.words.demo = True
+
+    def opt_forward(self) -> None:
+        """Be a forward proxy: go where clients say, by absolute URLs or CONNECT. Listens on 127.0.0.1 unless told
+        otherwise, and goes to public addresses only."""
+        self.words.forward = True
+
+    def opt_forward_allow(self, rule: str) -> None:
+        """NETWORK, NAME, .SUFFIX or port:N[-M] where clients of a forward proxy may go. Repeatable."""
+        self.words.forwardAllow.append(rule)
+
+    def opt_forward_deny(self, rule: str) -> None:
+        """NETWORK, NAME, .SUFFIX or port:N[-M] where they may not go. Repeatable."""
+        self.words.forwardDeny.append(rule)
+
+    def opt_forward_users(self, path: str) -> None:
+        """FILE of htpasswd -B with those who may use a forward proxy."""
+        self.words.forwardUsers = path
+
+    def opt_transparent(self) -> None:
+        """Take connections that the kernel redirects to the listeners: to where they went, or to --upstream."""
+        self.words.transparent = True
 
     def opt_check(self) -> None:
         """Build everything, start nothing, and tell what is wrong."""

@@ -255,7 +255,7 @@ class Session:
         if "revproxy" in text and not fronts:
             fronts = frozenset({"8080"})
             # Where it listens by default is taken on many a machine.
-            text += " --listen tcp:8080"
+            text += " --listen tcp:8080" + (":interface=127.0.0.1" if "--forward" in text else "")
         for each in [each for each in self.servers if each.fronts & fronts]:
             each.interrupt()
             self.servers.remove(each)

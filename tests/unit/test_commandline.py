@@ -20,6 +20,7 @@ from twistproxy.config import (
 )
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.errors import ConfigurationError
+from twistproxy.forward.config import ForwardConfig
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import UNIX_PEERS, Settings
 
@@ -255,6 +256,53 @@ class EndpointTests(CommandLineCase):
     def test_twice(self) -> None:
         self.assertEqual(self.problems(listeners=["tcp:80", "tcp:80"]), ["--listen #2: tcp:80 is listened on already"])
         self.assertEqual(len(self.configure(listeners=["tcp:0", "tcp:0"]).listeners), 2)
+
+
+class ForwardTests(CommandLineCase):
+    def test_defaults(self) -> None:
+        made = self.configure(upstreams=[], forward=True)
+        self.assertEqual([each.endpoint for each in made.listeners], ["tcp:8080:interface=127.0.0.1"])
+        self.assertEqual((made.forward, made.pools, made.settings.via), (ForwardConfig(), (), "twistproxy"))
+        self.assertEqual([each.pool for each in made.routes], [None])
+        self.assertEqual(self.configure(upstreams=[], forward=True, settings=["via="]).settings.via, "")
+        self.assertEqual(self.configure(upstreams=[], forward=True, listeners=["tcp:80"]).listeners[0].endpoint, "tcp:80")
+        self.assertEqual(self.configure(forward=False).settings.via, "")
+
+    def test_rules(self) -> None:
+        made = self.configure(upstreams=[], forward=True, forwardAllow=["10.0.0.0/8", "port:22"], forwardDeny=[".bad.example"])
+        assert made.forward is not None
+        policy = made.forward.policy
+        self.assertEqual([[*map(str, each)] for each in (policy.allowed, policy.denied)],
+                         [["10.0.0.0/8", "port:22"], [".bad.example"]])  # fmt: skip
+
+    def test_mistakes(self) -> None:
+        self.assertEqual(
+            self.problems(upstreams=[], forward=True, forwardAllow=["a.example", "a:80"], forwardDeny=["port:x"],
+                          forwardUsers="/no/users"),
+            ["--forward-allow #2: 'a:80' is not a network (10.0.0.0/8), a name, .suffix or port:N",
+             "--forward-deny #1: 'port:x' is not port:N or port:N-M",
+             "--forward-users: /no/users: No such file or directory"],
+        )  # fmt: skip
+        self.assertEqual(
+            self.problems(forward=True),
+            ["--forward: goes where clients say: leave out --upstream and --demo, or name pools in a file"],
+        )
+        self.assertEqual(self.problems(forwardAllow=["a.example"]), ["--forward-allow: is for a forward proxy: add --forward"])
+        self.assertEqual(self.problems(forwardUsers="x"), ["--forward-users: is for a forward proxy: add --forward"])
+        self.assertEqual(
+            self.problems(upstreams=[], forward=True, balancer="random"), ["--balancer: is for upstreams, and there are none"]
+        )
+
+    def test_transparent(self) -> None:
+        made = self.configure(upstreams=[], transparent=True)
+        self.assertEqual([(each.endpoint, each.isTransparent) for each in made.listeners], [("tcp:8080", True)])
+        self.assertEqual([each.pool for each in made.routes], [None])
+        self.assertEqual([each.pool for each in self.configure(transparent=True).routes], ["default"])
+        made = self.configure(upstreams=[], listeners=["tcp:80", "tcp:81,transparent=yes,proxy-protocol=::1"], forward=True)
+        self.assertEqual([each.isTransparent for each in made.listeners], [False, True])
+        self.assertEqual(
+            self.problems(listeners=["tcp:81,transparent=maybe"]), ["--listen #1: transparent: 'maybe' is neither yes nor no"]
+        )
 
 
 class LogTests(CommandLineCase):

@@ -143,6 +143,28 @@ class ReadTests(FileCase):
              "listeners[1]: proxy-protocol names the networks of those who send it, such as 10.0.0.0/8; not 5"],
         )  # fmt: skip
 
+    def test_forward(self) -> None:
+        made = self.read('[forward]\nallow = ["10.0.0.0/8", "port:22"]\ndeny = ".bad.example"')
+        assert made.forward is not None
+        policy = made.forward.policy
+        self.assertEqual([[*map(str, each)] for each in (policy.allowed, policy.denied)],
+                         [["10.0.0.0/8", "port:22"], [".bad.example"]])  # fmt: skip
+        self.assertEqual([each.endpoint for each in made.listeners], ["tcp:8080:interface=127.0.0.1"])
+        self.assertEqual(self.read(configurationText(made)).forward, made.forward)
+        self.assertEqual(
+            self.problems('[forward]\nalow = "x"\nallow = ["a:80", 5]\nusers = 5'),
+            ["forward.alow: unknown key; did you mean 'allow'?",
+             "forward.allow[0]: 'a:80' is not a network (10.0.0.0/8), a name, .suffix or port:N",
+             "forward.allow[1]: '5' is not a network (10.0.0.0/8), a name, .suffix or port:N",
+             "forward.users: users are in a file: name it"],
+        )  # fmt: skip
+
+    def test_transparent(self) -> None:
+        made = self.read('[[listeners]]\nendpoint = "tcp:80"\ntransparent = true')
+        self.assertEqual([(each.pool, each.place) for each in made.routes], [(None, "--transparent")])
+        self.assertTrue(made.isTransparent)
+        self.assertEqual(self.read(configurationText(made)).listeners, made.listeners)
+
     def test_pluginsKnowTheirPlaces(self) -> None:
         made = self.read(WHOLE)
         self.assertEqual(

@@ -16,10 +16,12 @@ from twistproxy.config import (
     RouteConfig,
     UpstreamConfig,
 )
-from twistproxy.configuring.endpoints import DEFAULT_ENDPOINT
+from twistproxy.configuring.endpoints import DEFAULT_ENDPOINT, LOOPBACK_ENDPOINT
+from twistproxy.configuring.forward import DEFAULT_VIA
 from twistproxy.configuring.reading import Reader, Written
 from twistproxy.configuring.upstreams import readUpstream
 from twistproxy.errors import ConfigurationError
+from twistproxy.forward.config import ForwardConfig
 from twistproxy.interfaces import IBalancer, IHealthCheck, IPassiveCheck
 from twistproxy.routing import unreachable
 from twistproxy.settings import Settings
@@ -35,6 +37,7 @@ class Draft:
     """What was read so far, to be changed until it is whole.
 
     @ivar settings: by attribute of L{Settings}.
+    @ivar isTransparent: whether all listeners get redirected connections.
     """
 
     listeners: list[ListenerConfig] = Factory(list)
@@ -46,6 +49,13 @@ class Draft:
     errorHandlers: list[PluginUse] = Factory(list)
     demo: bool = False
     source: str = ""
+    forward: ForwardConfig | None = None
+    isTransparent: bool = False
+
+    @property
+    def choosesItself(self) -> bool:
+        """Whether clients say where they want to go."""
+        return self.forward is not None or self.isTransparent or any(each.isTransparent for each in self.listeners)
 
 
 @define
@@ -112,12 +122,22 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
     @raise ConfigurationError: with a line for each mistake, those of the parts included.
     """
     if not draft.listeners:
-        draft.listeners.append(ListenerConfig(DEFAULT_ENDPOINT))
+        draft.listeners.append(ListenerConfig(DEFAULT_ENDPOINT if draft.forward is None else LOOPBACK_ENDPOINT))
+    if draft.isTransparent:
+        draft.listeners = [evolve(each, isTransparent=True) for each in draft.listeners]
     _checkListeners(reader, draft.listeners)
+    if draft.forward is not None:
+        draft.settings.setdefault("via", DEFAULT_VIA)
     names = [each.name for each in draft.pools]
-    if not draft.routes and draft.pools:
+    if not draft.routes and draft.forward is not None:
+        draft.routes.append(RouteConfig(place=draft.forward.place))
+    elif not draft.routes and draft.choosesItself and not draft.pools:
+        draft.routes.append(RouteConfig(place="--transparent"))
+    elif not draft.routes and draft.pools:
         draft.routes += _defaultRoute(reader, draft)
-    draft.routes = [_withPool(reader, each, names) for each in draft.routes]
+    draft.routes = [
+        each if each.pool is None and draft.choosesItself else _withPool(reader, each, names) for each in draft.routes
+    ]
     for route, other in unreachable([each.match for each in draft.routes]).items():
         where = draft.routes[route].place
         reader.problems.append(f"{where}: no request gets here, {draft.routes[other].place} matches the same")
@@ -133,6 +153,7 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
         errorHandlers=tuple(draft.errorHandlers),
         demo=draft.demo,
         source=draft.source,
+        forward=draft.forward,
     )
 
 
@@ -141,6 +162,8 @@ def _checkListeners(reader: Reader, listeners: Sequence[ListenerConfig]) -> None
     for each in listeners:
         if seen.setdefault(each.endpoint, each) is not each and not each.endpoint.startswith("tcp:0"):
             reader.problems.append(f"{each.place}: {each.endpoint} is listened on already")
+        if each.isTransparent and each.isSecure:
+            reader.problems.append(f"{each.place or '--transparent'}: what is redirected to it is not meant for its certificates")
 
 
 def _defaultRoute(reader: Reader, draft: Draft) -> list[RouteConfig]:

@@ -14,7 +14,7 @@ from twistproxy.config import ListenerConfig
 from twistproxy.configuring.reading import Reader
 from twistproxy.configuring.tls import readServerTLS, splitTLS, tableOfTLS
 from twistproxy.loader.strings import PluginString, formatPluginString, parsePluginString
-from twistproxy.settings import Network, parseNetworks
+from twistproxy.settings import Network, parseNetworks, parseYesNo
 from twistproxy.suggest import didYouMean, nearest
 
 _PATH_OPTIONS: Final = frozenset({"privateKey", "certKey", "extraCertChain", "dhParameters"})
@@ -24,18 +24,22 @@ _ENDPOINTS: Final = ("tcp", "ssl", "unix", "tcp6", "systemd", "fd", "tls")
 DEFAULT_ENDPOINT: Final = "tcp:8080"
 """Where clients connect when nobody says so."""
 
-LISTENER_OPTIONS: Final = ("proxy-protocol",)
+LOOPBACK_ENDPOINT: Final = "tcp:8080:interface=127.0.0.1"
+"""The same, where a listener for everybody would be an open proxy."""
+
+LISTENER_OPTIONS: Final = ("proxy-protocol", "transparent")
 """What may follow an endpoint, after commas."""
 
 
 def readListener(reader: Reader, where: str, value: Any) -> ListenerConfig | None:
-    """C{ENDPOINT[,proxy-protocol=NETWORK]...}, or a table of the same."""
+    """C{ENDPOINT[,proxy-protocol=NETWORK]...[,transparent=yes]}, or a table of the same."""
     before = len(reader.problems)
     if isinstance(value, Mapping):
         table, at = dict(value), f"{where}.endpoint"
     else:
         table, at = _split(reader, where, value) if isinstance(value, str) else {"endpoint": value}, where
     senders = _senders(reader, where, table.get("proxy-protocol", []))
+    isTransparent = _yesNo(reader, where, "transparent", table.get("transparent", False))
     written, words = _withoutTLS(reader, at, table["endpoint"])
     if "tls" in table:
         words = tableOfTLS(reader, f"{where}.tls", table["tls"], words)
@@ -43,7 +47,17 @@ def readListener(reader: Reader, where: str, value: Any) -> ListenerConfig | Non
     tls = None if words is None else readServerTLS(reader, at, words)
     if endpoint is None or len(reader.problems) > before:
         return None
-    return ListenerConfig(endpoint, senders, reader.place(at), tls)
+    return ListenerConfig(endpoint, senders, reader.place(at), tls, isTransparent)
+
+
+def _yesNo(reader: Reader, where: str, name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return parseYesNo(value if isinstance(value, str) else repr(value))
+    except ValueError as error:
+        reader.wrong(where, f"{name}: {error}")
+        return False
 
 
 def _withoutTLS(reader: Reader, where: str, written: Any) -> tuple[Any, Mapping[str, Any] | None]:
@@ -60,15 +74,18 @@ def _withoutTLS(reader: Reader, where: str, written: Any) -> tuple[Any, Mapping[
 def _split(reader: Reader, where: str, text: str) -> dict[str, Any]:
     """The words of C{ENDPOINT[,NAME=VALUE]...}; a comma may belong to the endpoint."""
     senders: list[str] = []
+    words: dict[str, Any] = {}
     while True:
         rest, comma, last = text.rpartition(",")
         name, mark, value = last.partition("=")
-        if comma and mark and name in LISTENER_OPTIONS:
+        if comma and mark and name == "transparent":
+            words[name] = value
+        elif comma and mark and name in LISTENER_OPTIONS:
             senders.insert(0, value)
         elif comma and mark and nearest(name, LISTENER_OPTIONS):
             reader.wrong(where, f"a listener has no option {name!r}{didYouMean(name, LISTENER_OPTIONS)}")
         else:
-            return {"endpoint": text, "proxy-protocol": senders}
+            return {"endpoint": text, "proxy-protocol": senders, **words}
         text = rest
 
 

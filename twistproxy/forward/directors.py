@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -13,6 +13,7 @@ from zope.interface import implementer
 from twistproxy.errorpage import errorPage
 from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, ProxyError
 from twistproxy.forward.policy import ForwardPolicy
+from twistproxy.forward.transparent import redirectedTo
 from twistproxy.forward.users import Users, credentialsOf
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest, Response, Upstream
@@ -32,8 +33,10 @@ class LoginDirector:
         self._users = users
         self._challenge = f'Basic realm="{realm}", charset="UTF-8"'
 
-    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Response | Deferred[Response | None]:
+    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Response | Deferred[Response | None] | None:
         """L{IDirector.direct}."""
+        if redirectedTo(inbound) is not None:
+            return None  # such a client knows of no proxy that could ask it
         headers = inbound.headers.getRawHeaders(b"proxy-authorization") or []
         given = credentialsOf(headers[0]) if len(headers) == 1 else None
         if given is None:
@@ -97,9 +100,3 @@ class ForwardDirector:
         for name in (b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"):
             outbound.headers.removeHeader(name)  # they say nothing that the target does not know
         return self._upstream(goal.scheme or "http", goal.host, goal.port)
-
-
-def forwardDirectors(policy: ForwardPolicy, users: Users | None, between: Sequence[Any] = ()) -> tuple[Any, ...]:
-    """The chain of a forward proxy: who asks, C{between}, where it goes."""
-    first = (LoginDirector(users),) if users is not None else ()
-    return (*first, *between, ForwardDirector(policy))

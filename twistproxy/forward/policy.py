@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 Kind = Literal["network", "name", "port"]
 
@@ -112,7 +112,7 @@ def isAddress(host: str) -> bool:
     return True
 
 
-@frozen(eq=False)
+@frozen
 class ForwardPolicy:
     """The rules.
 
@@ -120,8 +120,8 @@ class ForwardPolicy:
     @ivar denied: those of C{--forward-deny}.
     """
 
-    allowed: tuple[Rule, ...] = field(converter=tuple, default=())
-    denied: tuple[Rule, ...] = field(converter=tuple, default=())
+    allowed: tuple[Rule, ...] = ()
+    denied: tuple[Rule, ...] = ()
     def refusal(self, host: str, port: int, isTunnel: bool) -> str:
         """Why a destination is refused before its name is resolved; empty when it is not.
 

@@ -8,6 +8,7 @@ import re
 from binascii import Error, a2b_base64
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -86,6 +87,16 @@ def credentialsOf(header: bytes) -> tuple[str, bytes] | None:
         return None
 
 
+def checkUsers(path: str) -> None:
+    """Whether there will be users.
+
+    @raise ConfigurationError: as L{Users}.
+    """
+    if find_spec("bcrypt") is None:
+        raise ConfigurationError("users need bcrypt: pip install 'twistproxy[forward]'")
+    readUsers(path)
+
+
 class Users:
     """The users of a file, which is read again when it has changed.
 
@@ -99,10 +110,9 @@ class Users:
         @param seconds: the clock.
         @raise ConfigurationError: when the file cannot be read, or bcrypt is not installed.
         """
-        try:
-            import bcrypt
-        except ImportError:
-            raise ConfigurationError("users need bcrypt: pip install 'twistproxy[forward]'") from None
+        checkUsers(path)
+        import bcrypt  # an extra
+
         self._check: Callable[[bytes, bytes], bool] = bcrypt.checkpw
         self._path = path
         self._run = run
@@ -111,8 +121,8 @@ class Users:
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._waiting = 0
         self._version = self._look()
-        self._looked = seconds()
         self._users = readUsers(path)
+        self._looked = seconds()
 
     def _matches(self, password: bytes, hashed: bytes) -> bool:
         try:

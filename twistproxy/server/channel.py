@@ -24,6 +24,7 @@ from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
 from twistproxy.server.progress import ackedBytes
 from twistproxy.server.proxied import ProxiedAddress
+from twistproxy.server.redirected import originalDestination
 from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
 from twistproxy.tls.client import ConnectionCertificate
@@ -68,9 +69,13 @@ class ClientChannel(Protocol):
     _acked: int | None = None
     _patience = 0.0  # how long the client may take nothing, in seconds
 
-    def __init__(self, engine: Engine, peer: ProxiedAddress | None = None) -> None:
-        """@param peer: who the client is, where that is not the other end of the transport."""
+    def __init__(self, engine: Engine, peer: ProxiedAddress | None = None, isTransparent: bool = False) -> None:
+        """
+        @param peer: who the client is, where that is not the other end of the transport.
+        @param isTransparent: whether the connection may have been redirected to us.
+        """
         self._engine = engine
+        self._isTransparent = isTransparent
         self._peer = peer
         self._reader = RequestReader(engine.settings, engine.requestHeads)
         self._out = []
@@ -93,7 +98,8 @@ class ClientChannel(Protocol):
         peer = self._peer
         isOurs = ISSLTransport.providedBy(transport)
         isSecure = isOurs or (peer is not None and peer.isSecure)
-        self._identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http")
+        there = originalDestination(transport) if self._isTransparent else None
+        self._identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http", there)
         if isOurs:
             self._identity = evolve(self._identity, certificate=ConnectionCertificate(transport))
         self.deadline = engine.sweeper.after(engine.settings.headTimeout)
