@@ -6,12 +6,13 @@ it is known what becomes of it: streamed as it is, through filters, read and sen
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twistproxy.body import EMPTY, Body
 from twistproxy.delivery import ClientStream, deliver, throughFilters
 from twistproxy.errors import RESPONSE_TOO_LARGE, ProxyError
 from twistproxy.messages import Item, Response
+from twistproxy.splicing import FlowSource
 
 
 class AnswerOwner(Protocol):
@@ -135,6 +136,12 @@ class Answer:
         stream, self._stream = self._stream, EMPTY
         if self._length and (stream is None or not (stream is EMPTY or stream.ended)):
             self._owner.answerUnwanted()
+
+    def spliceBody(self, source: FlowSource, transport: Any, length: int) -> None:
+        """L{twistproxy.body.BodySink}: never, as somebody may look at it."""
+
+    def bodySpliced(self, size: int) -> None:
+        """L{twistproxy.body.BodySink}: never."""
 
     def bodyReceived(self, data: bytes) -> None:
         """L{twistproxy.body.BodySink}."""

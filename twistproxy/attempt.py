@@ -17,7 +17,7 @@ from twistproxy.outgoing import framingLines, requestHead
 from twistproxy.replay import Replay
 from twistproxy.retrying import hasIdempotencyKey
 from twistproxy.settings import Settings
-from twistproxy.splicing import Splicer
+from twistproxy.splicing import Flow, FlowSource, Splicer
 from twistproxy.sweep import Sweeper
 from twistproxy.upgrade import TUNNEL
 from twistproxy.upstream.connection import UpstreamConnection
@@ -27,6 +27,7 @@ from twistproxy.wire.guard import CHUNKED, single
 from twistproxy.wire.http1 import RequestHead, ResponseHead
 
 if TYPE_CHECKING:
+    from twistproxy.delivery import ClientStream
     from twistproxy.engine import Engine
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
@@ -88,6 +89,12 @@ class ResponseOwner(Protocol):
 
     def tunnelOpened(self) -> None:
         """The connection that a CONNECT asked for is there."""
+
+    def relayedTo(self) -> ClientStream | None:
+        """The client, if the rest of the body goes there as it comes."""
+
+    def bodySent(self, size: int) -> None:
+        """So many bytes of body went to the client, by the kernel."""
 
 
 class UpstreamAttempt:
@@ -242,6 +249,17 @@ class UpstreamAttempt:
             if not self._corked:
                 connection.flush()
 
+    def spliceBody(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """L{twistproxy.body.BodySink}."""
+        connection = self.connection
+        if connection is None or not self._settings.splice:
+            return None
+        return connection.spliceRequest(self._engine.splicer, source, transport, length)
+
+    def bodySpliced(self, size: int) -> None:
+        """L{twistproxy.body.BodySink}."""
+        self.bytesIn += size
+
     def bodyEnded(self, trailers: list[Item]) -> None:
         """The request's body is complete."""
         connection = self.connection
@@ -288,6 +306,16 @@ class UpstreamAttempt:
     def segmentEnded(self) -> None:
         """All that came at once was told."""
         self._exchange.segmentEnded()
+
+    def spliceResponse(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """Have the kernel take so much of the body from C{transport} to the client, if that can be."""
+        client = self._exchange.relayedTo()
+        return None if client is None else client.spliceAnswer(source, transport, length)
+
+    def responseSpliced(self, size: int) -> None:
+        """The kernel has taken so much of the body."""
+        self.bytesOut += size
+        self._exchange.bodySent(size)
 
     def upstreamFailed(self, error: ProxyError, answered: bool) -> None:
         """The connection is gone, the answer not complete.

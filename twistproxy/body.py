@@ -6,12 +6,13 @@ pause. Attached to a sink it passes every piece on at once and holds nothing. It
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from twistproxy.errors import BODY_TOO_LARGE, BodyTooLarge, ErrorKind
 from twistproxy.messages import Item
+from twistproxy.splicing import Flow, FlowSource
 
 HIGH_WATER: Final = 64 << 10
 """Bytes held, above which the source is paused."""
@@ -32,6 +33,12 @@ class BodySource(Protocol):
 
 class BodySink(Protocol):
     """Where a body goes."""
+
+    def spliceBody(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """Have the kernel bring it so much of the body from C{transport}, if that can be."""
+
+    def bodySpliced(self, size: int) -> None:
+        """The kernel brings so many bytes."""
 
     def bodyReceived(self, data: bytes) -> None:
         """A piece, in order."""
@@ -114,6 +121,16 @@ class Body:
         self._chunks.append(data)
         self._held += len(data)
         self._advance()
+
+    def splice(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """Have the kernel take so much of what did not come yet from C{transport} to where it goes, if that can be."""
+        return None if self._sink is None else self._sink.spliceBody(source, transport, length)
+
+    def spliced(self, size: int) -> None:
+        """The kernel has taken so many bytes from the source."""
+        self.size += size
+        if self._sink is not None:
+            self._sink.bodySpliced(size)
 
     def allReceived(self, trailers: list[Item]) -> None:
         """It is complete."""

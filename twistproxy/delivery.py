@@ -13,6 +13,7 @@ from twistproxy.body import EMPTY, Body, BodySink
 from twistproxy.errorpage import statusPhrase
 from twistproxy.forwarding import HOP_BY_HOP
 from twistproxy.messages import Item, Response
+from twistproxy.splicing import Flow, FlowSource
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.guard import UNTIL_CLOSE
 
@@ -57,6 +58,10 @@ class ClientStream(Protocol):
     def flush(self) -> None:
         """Write what was sent."""
 
+    def spliceAnswer(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """Have the kernel send so much of the answer's body from C{transport}, if that can be, in the place of C{sendData}.
+        All that was sent before is flushed."""
+
     def truncate(self) -> None:
         """The answer will not become complete: end the connection so that the client can tell."""
 
@@ -83,6 +88,12 @@ class _Filtered:
     def __init__(self, filters: list[Any], sink: BodySink) -> None:
         self._filters = filters
         self._sink = sink
+
+    def spliceBody(self, source: FlowSource, transport: Any, length: int) -> None:
+        pass  # all goes through the filters
+
+    def bodySpliced(self, size: int) -> None:
+        pass
 
     def bodyReceived(self, data: bytes) -> None:
         for each in self._filters:

@@ -224,13 +224,12 @@ class Exchange:
 
     def responseDataReceived(self, data: bytes) -> None:
         """A piece of the answer's body."""
-        answer = self._answer
-        if answer is None:
+        if self._answer is None:
             self.bytesOut += len(data)
             self._client.sendData(data)
             return
         try:
-            answer.dataReceived(data)
+            self._answer.dataReceived(data)
         except Exception:
             self._filterFailed()
 
@@ -238,19 +237,22 @@ class Exchange:
         """The upstream's answer is complete; its connection is the pool's again."""
         if self._asking is not None:
             self._asking.attempt = None
-        answer = self._answer
-        if answer is None:
+        if self._answer is None:
             self._finish(None)
             self._client.sendEnd(trailers)
             return
         try:
-            answer.ended(trailers)
+            self._answer.ended(trailers)
         except Exception:
             self._filterFailed()
 
     def segmentEnded(self) -> None:
         """Write what came at once, at once."""
         self._client.flush()
+
+    def relayedTo(self) -> ClientStream | None:
+        """The client, if the rest of the answer's body goes there as it comes, and need not pass here."""
+        return self._client if self._committed and self._answer is None else None
 
     # The answer.
 

@@ -6,10 +6,11 @@ is kept are references to the pieces as they came, no copies.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from twistproxy.body import Body, BodySink
 from twistproxy.messages import Item
+from twistproxy.splicing import Flow, FlowSource
 
 
 class Uploader(Protocol):
@@ -65,6 +66,15 @@ class Replay:
         """It will not be sent again."""
         self.isKept = False
         self._pieces = []
+
+    def spliceBody(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """L{twistproxy.body.BodySink}: only what need not be kept."""
+        return None if self.isKept or self._sink is None else self._sink.spliceBody(source, transport, length)
+
+    def bodySpliced(self, size: int) -> None:
+        """L{twistproxy.body.BodySink}."""
+        if self._sink is not None:
+            self._sink.bodySpliced(size)
 
     def bodyReceived(self, data: bytes) -> None:
         """L{twistproxy.body.BodySink}."""

@@ -254,8 +254,9 @@ class Flow:
             return False
         except OSError as error:
             self._pipes.give(pipe)
+            source = self._source
             self.leave()
-            self._source.flowBroken(error)
+            source.flowBroken(error)
             return False
         if not size:
             self._pipes.give(pipe)
@@ -334,7 +335,9 @@ class Flow:
             self._pipes.give(pipe)
             if deliver:
                 self._writer.write([rest])
-        self._source.flowEnded()
+        source = self._source
+        del self._source, self._writer, self._outlet  # whoever still knows of us keeps nobody else
+        source.flowEnded()
 
 
 def descriptorOf(transport: Any) -> int | None:

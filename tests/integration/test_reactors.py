@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = [f"test_{name}.py" for name in ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing")]
+NAMES = ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing", "splicing_bodies")
+FILES = [f"test_{name}.py" for name in NAMES]
 
 
 @pytest.mark.slow

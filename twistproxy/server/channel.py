@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from attrs import evolve
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,12 +21,13 @@ from twistproxy.errorpage import errorPage, statusPhrase
 from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
+from twistproxy.server.identifying import identityOf
 from twistproxy.server.progress import ackedBytes
 from twistproxy.server.proxied import ProxiedAddress
-from twistproxy.server.redirected import originalDestination
+from twistproxy.server.upload import Upload
+from twistproxy.splicing import LONG, Flow, FlowSource
 from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
-from twistproxy.tls.client import ConnectionCertificate
 from twistproxy.tls.transport import SecureTransport
 from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
@@ -67,7 +67,7 @@ class ClientChannel(Protocol):
     _headStarted = True  # the first head's time begins with the connection
     _bodyMark = 0
     _acked: int | None = None
-    _patience = 0.0  # how long the client may take nothing, in seconds
+    _upload: Upload | None = None  # of a long request
 
     def __init__(self, engine: Engine, peer: ProxiedAddress | None = None, isTransparent: bool = False) -> None:
         """
@@ -95,13 +95,7 @@ class ClientChannel(Protocol):
         transport, engine = self.transport, self._engine
         tune(transport, engine.settings.tcpKeepAlive)
         self._writer = writerFor(transport, self)
-        peer = self._peer
-        isOurs = ISSLTransport.providedBy(transport)
-        isSecure = isOurs or (peer is not None and peer.isSecure)
-        there = originalDestination(transport) if self._isTransparent else None
-        self._identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http", there)
-        if isOurs:
-            self._identity = evolve(self._identity, certificate=ConnectionCertificate(transport))
+        self._identity = identityOf(engine, transport, self._peer, self._isTransparent)
         self.deadline = engine.sweeper.after(engine.settings.headTimeout)
         engine.sweeper.watch(self)
         engine.channels.add(self)
@@ -128,7 +122,7 @@ class ClientChannel(Protocol):
         else:
             self._leave("it closed the connection")
             self._writer.stop()
-            self._expectProgress(self._engine.settings.sendTimeout)
+            self._expectProgress()
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -140,6 +134,8 @@ class ClientChannel(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone: so is the reason for whatever is done for it."""
         self._isLost = True
+        if self._upload is not None:
+            self._upload.leave()
         self.deadline = NEVER
         self._engine.sweeper.forget(self)
         self._engine.channels.discard(self)
@@ -190,10 +186,10 @@ class ClientChannel(Protocol):
             reader.nextEvent()
         else:
             body = Body(self)
+            self._upload = Upload(self, reader, body) if head.length >= LONG else None
             self._startReading()  # if it was read ahead, no further than here
         self._body = body
-        exchange = Exchange(engine, self, head, self._identity, body)
-        self._exchange = exchange
+        exchange = self._exchange = Exchange(engine, self, head, self._identity, body)
         self.deadline = NEVER
         if body is not EMPTY:
             while (event := reader.nextEvent()) is not None:
@@ -211,6 +207,8 @@ class ClientChannel(Protocol):
         while not reader.isDone and self._exchange is exchange and not self._closing:
             event = reader.nextEvent()
             if event is None:
+                if self._upload is not None:
+                    self._upload.received()
                 break
             if isinstance(event, bytes):
                 body.dataReceived(event)
@@ -264,6 +262,8 @@ class ClientChannel(Protocol):
 
     def pauseBody(self) -> None:
         """Take no more of the request's body for now."""
+        if self._upload is not None:
+            self._upload.leave()
         self._stopReading()
         if not self._reader.isDone:
             self.deadline = NEVER
@@ -273,6 +273,18 @@ class ClientChannel(Protocol):
         self._startReading()
         if self._exchange is not None:
             self._awaitBody()
+            if self._upload is not None:
+                self._upload.splice()
+
+    def uploadReturned(self, isBroken: bool) -> None:
+        """L{twistproxy.server.upload.UploadOwner}."""
+        if isBroken:
+            self._leave("it reset the connection")
+            self.abort()
+        elif self._isReading and not self._isLost:
+            self.transport.resumeProducing()
+        if self._exchange is not None and not self._reader.left:
+            self._process()
 
     def _stopReading(self) -> None:
         if self._isReading and not self._isLost:
@@ -337,18 +349,23 @@ class ClientChannel(Protocol):
 
     def flush(self) -> None:
         """Write what was sent."""
-        out = self._out
-        if out:
-            self._out = []
+        if self._out:
+            out, self._out = self._out, []
             self._writer.write(out)
+
+    def spliceAnswer(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """L{twistproxy.delivery.ClientStream}."""
+        isPlain = not (self._noBody or self._chunked or self._out or self._isLost or self._closing)
+        return self._engine.splicer.begin(source, transport, self.transport, self._writer, length) if isPlain else None
 
     def sendEnd(self, trailers: list[Item]) -> None:
         """The answer is complete: on to the next request, or close."""
         if self._chunked and not self._noBody:
             self._out.append(encodeEnd(trailers))
         self.flush()
-        self._exchange = None
-        self._body = None
+        self._exchange = self._body = None
+        if self._upload is not None:
+            self._upload = None
         if self._isLost:
             return
         if not self._keepAlive or not self._reader.isDone:
@@ -370,7 +387,7 @@ class ClientChannel(Protocol):
         self._closing = True
         if self._isLost:
             return
-        self._expectProgress(self._engine.settings.sendTimeout)
+        self._expectProgress()
         if self._untilClose:
             self._writer.reset()
         else:
@@ -408,13 +425,12 @@ class ClientChannel(Protocol):
         self._writePaused = False
         complete = (self._reader.isDone or not self._head) and not self._reader.buffered
         self._reader.takeBuffered()
+        self._expectProgress()
         if complete or not (canHalfClose(self.transport) or isinstance(self.transport, SecureTransport)):
-            self._expectProgress(self._engine.settings.sendTimeout)
             self.transport.loseConnection()
-            return
-        self._expectProgress(self._engine.settings.sendTimeout)
-        self.transport.loseWriteConnection()
-        self._startReading()
+        else:
+            self.transport.loseWriteConnection()
+            self._startReading()
 
     # From the writer.
 
@@ -422,7 +438,7 @@ class ClientChannel(Protocol):
         """Our buffer towards the client is full."""
         if not self._writePaused:
             self._writePaused = True
-            self._expectProgress(self._engine.settings.sendTimeout)
+            self._expectProgress()
             if self._exchange is not None:
                 self._exchange.clientPaused()
 
@@ -444,10 +460,7 @@ class ClientChannel(Protocol):
     def deadlinePassed(self) -> None:
         """Whatever we wait for did not come."""
         exchange = self._exchange
-        if self._closing:
-            if not self._hasProgressed():
-                self.abort()
-        elif self._writePaused:
+        if self._closing or self._writePaused:
             self._checkProgress()
         elif exchange is not None:
             self._checkBody(exchange)
@@ -456,29 +469,19 @@ class ClientChannel(Protocol):
         else:
             self._close()
 
-    def _expectProgress(self, seconds: float) -> None:
-        """The client has to take something of what was written, every so many seconds."""
-        self._patience = seconds
+    def _expectProgress(self) -> None:
+        """The client has to take something of what was written, every so often."""
         self._acked = ackedBytes(self.transport)
-        self.deadline = self._engine.sweeper.after(seconds)
-
-    def _hasProgressed(self) -> bool:
-        acked, before = ackedBytes(self.transport), self._acked
-        if acked is None or before is None or acked <= before:
-            return False
-        self._acked = acked
-        self.deadline = self._engine.sweeper.after(self._patience)
-        return True
+        self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
 
     def _checkProgress(self) -> None:
         """Whether the client takes anything of its answer at all."""
-        if self._hasProgressed():
-            return
-        exchange, self._exchange = self._exchange, None
-        self._closing = True
-        if exchange is not None:
-            exchange.clientLost("it took nothing of its answer for too long")
-        self.abort()
+        acked, before = ackedBytes(self.transport), self._acked
+        if acked is not None and before is not None and acked > before:
+            self._expectProgress()
+        else:
+            self._leave("it took nothing of its answer for too long")
+            self.abort()
 
     def _checkBody(self, exchange: Exchange) -> None:
         """Whether enough of the request's body came since the last look."""
@@ -487,7 +490,8 @@ class ClientChannel(Protocol):
         if body is None or self._reader.isDone:
             return
         received = body.size - self._bodyMark
-        if received and received >= settings.minBodyRate * settings.bodyTimeout:
+        isEnough = received and received >= settings.minBodyRate * settings.bodyTimeout
+        if isEnough or (self._upload is not None and self._upload.isHeldUp):
             self._awaitBody()
             return
         self._keepAlive = False

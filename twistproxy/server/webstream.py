@@ -24,6 +24,7 @@ from twistproxy.messages import Item
 from twistproxy.server._twisted import IncomingBody, speaksHttp1, takeOver
 from twistproxy.server.progress import ackedBytes
 from twistproxy.server.webrequest import SpooledBody, headOf
+from twistproxy.splicing import FlowSource
 from twistproxy.sweep import NEVER
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.guard import CHUNKED, bad
@@ -334,6 +335,9 @@ class WebStream:
     def _isUntilClose(self) -> bool:
         """Whether only the close of the connection ends the answer."""
         return not self._request.chunked and not self._request.responseHeaders.hasHeader(b"content-length")
+
+    def spliceAnswer(self, source: FlowSource, transport: Any, length: int) -> None:
+        """L{twistproxy.delivery.ClientStream}: never, as twisted.web's transports are its own."""
 
     def splice(self, end: TunnelEnd) -> bytes:
         """HTTP is over: everything is C{end}'s now.

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from twistproxy.errors import TLS_FAILURE, UPSTREAM_RESET, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.messages import Item
 from twistproxy.settings import Settings
+from twistproxy.splicing import BULK, LONG, Flow, FlowSource, Splicer
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.tcp import tune
 from twistproxy.tls.errors import explainTLS
@@ -46,6 +47,12 @@ class ConnectionUser(Shape):
 
     def segmentEnded(self) -> None:
         """All that came in at once was told: time to write."""
+
+    def spliceResponse(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """Have the kernel take so much of the body from C{transport} to where it goes, if that can be."""
+
+    def responseSpliced(self, size: int) -> None:
+        """The kernel has taken so much of the body."""
 
     def upstreamFailed(self, error: ProxyError, answered: bool) -> None:
         """The response will not become complete; the connection is gone.
@@ -82,6 +89,9 @@ class UpstreamConnection(Protocol):
 
     transport: Any
     deadline: float = NEVER
+    _bulk = LONG  # received in large pieces since a response was spliced in vain; at first, its length is reason enough
+    _flow: Flow | None = None  # what takes the response's body while the kernel moves it
+    _upload: Flow | None = None  # what brings the request's, or did
 
     def __init__(
         self, owner: ConnectionOwner, settings: Settings, sweeper: Sweeper, memory: ResponseMemory | None = None
@@ -161,6 +171,56 @@ class UpstreamConnection(Protocol):
         if not reader.isInHead:
             self._progressed()
         user.segmentEnded()
+        if len(data) >= BULK:
+            self._bulk += len(data)
+            self._splice()
+
+    # Bodies that the kernel moves.
+
+    def _splice(self) -> bool:
+        """Leave the rest of the response's body to the kernel, if it is long and that can be.
+
+        @return: whether that was done.
+        """
+        length, user = self._reader.left, self._user
+        if length < LONG or self._bulk < LONG or user is None or self._readPaused or not self._settings.splice:
+            return False
+        self._flow = user.spliceResponse(self, self.transport, length)
+        return self._flow is not None
+
+    def spliceRequest(self, splicer: Splicer, source: FlowSource, transport: Any, length: int) -> Flow | None:
+        """Have the kernel take so much of the request's body from C{transport}, if that can be."""
+        if self._chunked or self._out or self.isLost:
+            return None
+        self._upload = splicer.begin(source, transport, self.transport, self._writer, length)
+        return self._upload
+
+    def flowMoved(self, size: int) -> None:
+        """L{twistproxy.splicing.FlowSource}."""
+        self._reader.skip(size)
+        if self._user is not None:
+            self._user.responseSpliced(size)
+        self._progressed()
+
+    def flowEnded(self) -> None:
+        """L{twistproxy.splicing.FlowSource}."""
+        self._flow = None
+        self._bulk = 0 if self._reader.left else LONG
+        if not self._readPaused:
+            self.transport.resumeProducing()
+        if self._user is not None and not self._reader.left:
+            self._ended(self._user, self._reader.nextEvent())  # type: ignore[arg-type]
+
+    def flowBroken(self, error: OSError) -> None:
+        """L{twistproxy.splicing.FlowSource}."""
+        self._fail(ProxyError(UPSTREAM_RESET, "the connection was reset"))
+
+    def _stopFlows(self) -> None:
+        """The connection is about to close, or gone."""
+        if self._flow is not None:
+            self._flow.leave()
+        if self._upload is not None:
+            self._upload.leave(deliver=False)
 
     def _headReceived(self, user: ConnectionUser, head: ResponseHead) -> bool:
         """@return: whether there may be more to read."""
@@ -208,6 +268,7 @@ class UpstreamConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is gone: tell the user, if there is one, and the pool."""
+        self._stopFlows()
         self.isLost = True
         self.deadline = NEVER
         self._sweeper.forget(self)
@@ -311,6 +372,8 @@ class UpstreamConnection(Protocol):
     def pauseResponse(self) -> None:
         """Read no more for now: the client takes nothing."""
         if not self._readPaused and not self.isLost:
+            if self._flow is not None:
+                self._flow.leave()
             self._readPaused = True
             self.deadline = NEVER
             self.transport.pauseProducing()
@@ -320,7 +383,8 @@ class UpstreamConnection(Protocol):
         if self._readPaused and not self.isLost:
             self._readPaused = False
             self.deadline = self._sweeper.after(self._settings.upstreamTimeout)
-            self.transport.resumeProducing()
+            if not self._splice():
+                self.transport.resumeProducing()
 
     def hold(self, user: ConnectionUser, settings: Settings) -> None:
         """Say nothing and read nothing until C{startTunnel}: the connection is for a CONNECT."""
@@ -361,6 +425,9 @@ class UpstreamConnection(Protocol):
         if self._user is None:
             self.close()
             return
+        if self._flow is not None and self._flow.isWaiting:
+            self._progressed()  # not its fault
+            return
         if self._writePaused:
             detail = "it takes no more of the request"
         else:
@@ -370,6 +437,7 @@ class UpstreamConnection(Protocol):
     def close(self) -> None:
         """Close once everything is written; an idle connection leaves its pool now."""
         if not self.isLost:
+            self._stopFlows()
             self._writer.stop()
             self.transport.loseConnection()
             self._leave()
@@ -377,6 +445,7 @@ class UpstreamConnection(Protocol):
     def abort(self) -> None:
         """Close at once."""
         if not self.isLost:
+            self._stopFlows()
             self._writer.stop()
             self.transport.abortConnection()
             self._leave()

@@ -76,6 +76,15 @@ class _Reader:
         """Bytes received and not yet turned into events."""
         return len(self._buffer)
 
+    @property
+    def left(self) -> int:
+        """Bytes of a body of known length that did not come yet, while nothing is buffered; else 0 or less."""
+        return 0 if self._buffer else self._left
+
+    def skip(self, size: int) -> None:
+        """So much of what is C{left} went another way."""
+        self._left -= size
+
     def receiveData(self, data: bytes) -> None:
         """Bytes came in; call C{nextEvent} for what they bring."""
         buffer = self._buffer
