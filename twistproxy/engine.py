@@ -118,6 +118,12 @@ class ConnectionPools:
         for key in [key for key, pool in self.known.items() if not pool.total]:
             del self.known[key]
 
+    def closeIdle(self, key: str) -> None:
+        """Close the connections to an upstream that nobody uses."""
+        pool = self.known.get(key)
+        if pool is not None:
+            pool.closeIdle()
+
     def keepOnly(self, keys: frozenset[str]) -> None:
         """Upstreams other than these are wanted no more: their idle connections close, others after their exchange."""
         for key in [each for each in self.known if each not in keys]:
@@ -196,7 +202,8 @@ class Engine:
             group.observeMembers(self.pools.room.poolsChanged)
 
     def administer(self, key: str, administrative: Administrative, reason: str = "") -> int:
-        """Have an upstream ready, drained or down in all pools that have it. What runs there goes on, tunnels included.
+        """Have an upstream ready, drained or down in all pools that have it. What runs there goes on, tunnels included; its
+        idle connections are closed, so that it can be stopped.
 
         @param key: its L{Upstream.key}, or without what that says of TLS.
         @param reason: for those who look at its state.
@@ -206,6 +213,8 @@ class Engine:
         having = [(group, each) for group, each in members if key in (each.key, each.location.key)]
         for group, upstream in having:
             group.administer(upstream, administrative, reason)
+            if administrative is not Administrative.READY:
+                self.pools.closeIdle(upstream.key)
         return len(having)
 
     def status(self) -> list[UpstreamStatus]:

@@ -61,6 +61,15 @@ class DrainingTests(SynchronousTestCase):
         self.leave(harness, "removed")
         self.assertEqual([each.peers[0].closed is not None for each in (self.first, self.second)], [True, False])
 
+    def test_soAreThoseOfADrainedOne(self) -> None:
+        for how in ("drain", "down"):
+            self.setUp()
+            harness = self.harness()
+            for _ in range(2):
+                harness.get("/")
+            self.leave(harness, how)
+            self.assertEqual([each.peers[0].closed is not None for each in (self.first, self.second)], [True, False], how)
+
     def test_soIsTheOneThatWasBusyThenOnceItIsIdle(self) -> None:
         self.first.wait(5).respond(200, body=b"late")
         harness = self.harness()

@@ -38,6 +38,7 @@ class AgentCheck:
         host: str = "",
         send: str = "",
         interval: Duration | None = None,
+        downInterval: Duration | None = None,
         timeout: Duration | None = None,
         rise: int = 1,
         fall: int = 1,
@@ -48,6 +49,7 @@ class AgentCheck:
         @param host: another than that of the upstream.
         @param send: a line that the agent gets first.
         @param interval: from the start of one check to the next; else C{health-interval}.
+        @param downInterval: the same while the upstream is down; else C{interval}.
         @param timeout: for one check; else C{health-timeout}.
         @param rise: good ones in a row that bring an upstream back.
         @param fall: failed ones in a row that take it out.
@@ -60,7 +62,7 @@ class AgentCheck:
         self._host = host
         self._send = f"{send}\n".encode() if send else b""
         self._timeout = timeout or context.settings.healthTimeout
-        self.schedule = Schedule(interval, timeout, rise, fall, initial)
+        self.schedule = Schedule(interval, timeout, rise, fall, initial, downInterval)
 
     async def check(self, upstream: Upstream) -> Health:
         """Ask once."""

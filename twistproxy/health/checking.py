@@ -14,6 +14,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectBindError
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.health.schedule import Pace, firstDelay
@@ -21,8 +22,10 @@ from twistproxy.hooks import asDeferred, isPending, nameOf
 from twistproxy.messages import Health, Upstream
 from twistproxy.settings import Settings
 from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.upstream.standing import Active
 
 _LONGEST_DETAIL: Final = 200
+_log: Final = Logger(namespace="twistproxy.health")
 
 
 class _Probe:
@@ -79,8 +82,9 @@ class _Probe:
         reactor = self._checks.reactor
         now = reactor.seconds()
         health = healthOf(result, now - self._started, self._pace.timeout)
-        self._next = reactor.callLater(self._pace.next(self._started, now, self._checks.random()), self._run)
-        self._checks.group.checked(self._upstream, self._name, health, self._pace.rise, self._pace.fall)
+        group, pace = self._checks.group, self._pace
+        isDown = group.checked(self._upstream, self._name, health, pace.rise, pace.fall) is Active.DOWN
+        self._next = reactor.callLater(pace.next(self._started, now, self._checks.random(), isDown), self._run)
 
 
 def healthOf(result: Any, latency: float, timeout: float) -> Health:
@@ -141,6 +145,12 @@ class HealthChecks(Service):
     def startService(self) -> None:
         """Check now, and from now on."""
         super().startService()  # type: ignore[no-untyped-call]
+        for name, _, pace in self._checks:
+            _log.info(
+                "Upstreams of pool {pool} are checked by {check} every {interval} s; new ones are {initial} at first",
+                pool=self.group.name, check=name, interval=pace.interval,
+                initial="down" if pace.initial is Active.DOWN else "up",
+            )  # fmt: skip
         self._unobserve = self.group.observeMembers(self._membersChanged)
         self._membersChanged()
 

@@ -47,6 +47,7 @@ class HTTPCheck:
         tls: bool | None = None,
         maxBody: Size = 64 << 10,
         interval: Duration | None = None,
+        downInterval: Duration | None = None,
         timeout: Duration | None = None,
         rise: int | None = None,
         fall: int | None = None,
@@ -64,6 +65,7 @@ class HTTPCheck:
             verified as those for requests are.
         @param maxBody: more of it is not read.
         @param interval: from the start of one check to the next; else C{health-interval}.
+        @param downInterval: the same while the upstream is down; else C{interval}.
         @param timeout: for one check; else C{health-timeout}.
         @param rise: good ones in a row that bring an upstream back; else C{health-rise}.
         @param fall: failed ones in a row that take it out; else C{health-fall}.
@@ -90,7 +92,7 @@ class HTTPCheck:
             self._headers.setRawHeaders(name, [value])
         if host:
             self._headers.setRawHeaders("Host", [host])
-        self.schedule = Schedule(interval, timeout, rise, fall, initial)
+        self.schedule = Schedule(interval, timeout, rise, fall, initial, downInterval)
 
     async def check(self, upstream: Upstream) -> Health:
         """Ask once."""

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from twistproxy.settings import Settings
+from twistproxy.settings import Settings, kebab
 from twistproxy.upstream.standing import Active
 
 Initial = Literal["up", "down"]
@@ -26,6 +26,7 @@ class Schedule:
     """When, and how many; None: as the settings say.
 
     @ivar interval: seconds from the start of one check of an upstream to that of the next.
+    @ivar downInterval: the same while the check says that the upstream is down; None: as C{interval}.
     @ivar timeout: seconds that it may take.
     @ivar rise: good ones in a row that bring an upstream back.
     @ivar fall: failed ones in a row that take it out.
@@ -38,12 +39,13 @@ class Schedule:
     rise: int | None = None
     fall: int | None = None
     initial: Initial = "up"
+    downInterval: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name in ("interval", "timeout", "rise", "fall"):
+        for name in ("interval", "timeout", "rise", "fall", "downInterval"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ValueError(f"{name} is more than 0")
+                raise ValueError(f"{kebab(name)} is more than 0")
 
 
 @frozen
@@ -55,6 +57,7 @@ class Pace:
     rise: int
     fall: int
     initial: Active
+    downInterval: float
 
     @classmethod
     def of(cls, schedule: Schedule | None, settings: Settings) -> Pace:
@@ -66,15 +69,18 @@ class Pace:
             wanted.rise or max(settings.healthRise, 1),
             wanted.fall or max(settings.healthFall, 1),
             Active.UNCHECKED if wanted.initial == "up" else Active.DOWN,
+            wanted.downInterval or wanted.interval or max(settings.healthInterval, 0.1),
         )
 
-    def next(self, started: float, now: float, random: float) -> float:
+    def next(self, started: float, now: float, random: float, isDown: bool = False) -> float:
         """How long to wait for the next check.
 
         @param started: when the last one was.
         @param random: from 0 to 1.
+        @param isDown: what the last one said.
         """
-        return max(0.0, started + self.interval * (1.0 + JITTER * (2.0 * random - 1.0)) - now)
+        interval = self.downInterval if isDown else self.interval
+        return max(0.0, started + interval * (1.0 + JITTER * (2.0 * random - 1.0)) - now)
 
 
 def firstDelay(at: int, count: int, interval: float) -> float:

@@ -24,6 +24,7 @@ class TCPCheck:
         port: int = 0,
         *,
         interval: Duration | None = None,
+        downInterval: Duration | None = None,
         timeout: Duration | None = None,
         rise: int | None = None,
         fall: int | None = None,
@@ -32,6 +33,7 @@ class TCPCheck:
         """
         @param port: another than that of the upstream.
         @param interval: from the start of one check to the next; else C{health-interval}.
+        @param downInterval: the same while the upstream is down; else C{interval}.
         @param timeout: for one check; else C{health-timeout}.
         @param rise: good ones in a row that bring an upstream back; else C{health-rise}.
         @param fall: failed ones in a row that take it out; else C{health-fall}.
@@ -40,7 +42,7 @@ class TCPCheck:
         self._reactor = context.reactor
         self._port = port
         self._timeout = timeout or context.settings.healthTimeout
-        self.schedule = Schedule(interval, timeout, rise, fall, initial)
+        self.schedule = Schedule(interval, timeout, rise, fall, initial, downInterval)
 
     async def check(self, upstream: Upstream) -> Health:
         """Good when there is a connection."""

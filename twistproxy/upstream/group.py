@@ -228,17 +228,21 @@ class UpstreamGroup:
         if entry is not None and entry.standing.checks.keys() != initial.keys():
             self._changed(entry, entry.standing.checkedBy(initial, self._seconds()))
 
-    def checked(self, upstream: Upstream, name: str, health: Health, rise: int = 1, fall: int = 1) -> None:
+    def checked(self, upstream: Upstream, name: str, health: Health, rise: int = 1, fall: int = 1) -> Active:
         """A check of an upstream has ended.
 
         @param name: of the check, as L{checkedBy} got it.
         @param rise: good ones in a row that bring it back; C{fall} failed ones that take it out.
+        @return: what follows from this check alone.
         """
         entry = self.table.get(upstream.key)
-        if entry is not None:
-            self._changed(entry, entry.standing.checked(name, health, self._seconds(), rise, fall))
-            if health.share is not None:
-                self._slowStart.advise(entry.upstream, entry.standing.advisedShare)
+        if entry is None:
+            return Active.UNCHECKED
+        self._changed(entry, entry.standing.checked(name, health, self._seconds(), rise, fall))
+        if health.share is not None:
+            self._slowStart.advise(entry.upstream, entry.standing.advisedShare)
+        record = entry.standing.checks.get(name)
+        return Active.UNCHECKED if record is None else record.active
 
     # What the traffic shows.
 

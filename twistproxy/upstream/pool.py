@@ -144,6 +144,10 @@ class ConnectionPool:
         """The upstream is no longer wanted: idle connections go now, others when their exchange ends."""
         self.isClosed = True
         self._room.settle(self._upstream.key, self)
+        self.closeIdle()
+
+    def closeIdle(self) -> None:
+        """Close the connections that nobody uses."""
         for connection in list(self._idle):
             connection.close()
 

@@ -1,9 +1,10 @@
 """Slow start: an upstream that came back gets its share little by little, whatever the balancer. So does one whose agent
 asks for less than its weight.
 
-It is a candidate for some of the requests only: at first for a tenth of them, in the end for all. So a balancer that
-looks for the least busy does not pour everything on who has just come up, and none has to know about it. The share grows
-in proportion to the time, as HAProxy's C{slowstart}, and does not begin below a tenth, as Envoy's C{min_weight_percent}.
+It is a candidate for some of the requests only, so that it gets a tenth of its share at first, and all in the end. So a
+balancer that looks for the least busy does not pour everything on who has just come up, and none has to know about it. The
+share grows in proportion to the time, as HAProxy's C{slowstart}, and does not begin below a tenth, as Envoy's
+C{min_weight_percent}.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class SlowStart:
         self._random = random or Random().random
         self._kept: dict[tuple[Upstream, ...], Candidates] = {}
         self._of: Candidates | None = None
+        self._total = 0
 
     def begin(self, upstream: Upstream) -> None:
         """It came back."""
@@ -70,6 +72,19 @@ class SlowStart:
             return wanted
         return min(1.0, max(LEAST, (self._seconds() - since) / self._window)) * wanted
 
+    def _inclusion(self, upstream: Upstream, share: float, candidates: Candidates) -> float:
+        """In which part of the picks it has to be a candidate to get its share of the requests.
+
+        With weight C{w} of C{W} together it should get C{s*w/(W-w+s*w)} of them, and gets C{w/W} of those for which it is
+        a candidate. Where the others want less than theirs too, this is near enough.
+        """
+        if candidates is not self._of:
+            self._of, self._kept = candidates, {}
+            self._total = sum(each.weight for each in candidates)
+        weight, total = upstream.weight, self._total
+        rest = total - weight + share * weight
+        return share * total / rest if rest else 1.0
+
     def thin(self, candidates: Candidates) -> Candidates:
         """Those of C{candidates} that may be asked for this request; never nobody."""
         left: list[Upstream] = []
@@ -77,12 +92,12 @@ class SlowStart:
             share = self.share(upstream)
             if share >= 1.0:
                 del self.since[upstream]
-            elif upstream in candidates and self._random() >= share:
+            elif upstream in candidates and self._random() >= self._inclusion(upstream, share, candidates):
                 left.append(upstream)
         if not left or len(left) == len(candidates):
             return candidates
-        if candidates is not self._of or len(self._kept) > _MOST_KEPT:
-            self._of, self._kept = candidates, {}
+        if len(self._kept) > _MOST_KEPT:
+            self._kept = {}
         key = tuple(left)
         thinned = self._kept.get(key)
         if thinned is None:

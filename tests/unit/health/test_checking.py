@@ -180,6 +180,20 @@ class HealthCheckTests(SynchronousTestCase):
         self.clock.advance(2)
         self.assertEqual(self.one.state, "up")
 
+    def test_anIntervalOfItsOwnForThoseThatAreDown(self) -> None:
+        self.check.schedule = Schedule(interval=5.0, downInterval=1.0, fall=2, rise=2)
+        self.check.says[self.one.key] = refuses
+        self.start()
+        times = []
+        for second in range(1, 20):
+            before = self.check.asked.count(self.one.key)
+            self.clock.advance(1)
+            if self.check.asked.count(self.one.key) > before:
+                times.append(second)
+            if second == 8:
+                del self.check.says[self.one.key]
+        self.assertEqual(times, [5, 6, 7, 8, 9, 10, 15])
+
     def test_waitingForTheFirstCheck(self) -> None:
         waiting: Deferred[Health] = Deferred()
         self.check.says[self.one.key] = lambda: waiting

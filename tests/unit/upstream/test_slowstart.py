@@ -8,8 +8,10 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistproxy.balancers.randomchoice import RandomChoice
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.messages import Upstream
+from twistproxy.testing.inbound import makeRequest
 from twistproxy.upstream.candidates import Candidates
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.slowstart import SlowStart
@@ -34,7 +36,16 @@ class SlowStartTests(SynchronousTestCase):
             found.append((self.slow.share(a), self.share()))
         for (share, seen), expected in zip(found, (0.1, 0.1, 0.2, 0.5, 25 / 30), strict=True):
             self.assertAlmostEqual(share, expected)
-            self.assertTrue(abs(seen - expected) < 0.04, (seen, expected))
+            candidate = 3 * share / (2 + share)  # then it gets a third of these, so share / (2 + share) of all
+            self.assertTrue(abs(seen - candidate) < 0.04, (seen, candidate))
+
+    def test_theShareOfAHeavyOne(self) -> None:
+        """With weights 3 and 1, half a share is 1.5 in 2.5 of the requests, for a balancer that knows weights."""
+        members = Candidates([Upstream("http://a", 3), Upstream("http://b", 1)])
+        self.slow.advise(members[0], 0.5)
+        balancer = RandomChoice(seed=7)
+        picks = [balancer.pick(makeRequest(), self.slow.thin(members)) for _ in range(4000)]
+        self.assertTrue(abs(picks.count(members[0]) / 4000 - 1.5 / 2.5) < 0.03, picks.count(members[0]))
 
     def test_isOverWithTheTime(self) -> None:
         self.slow.begin(self.members[0])
