@@ -142,7 +142,7 @@ class _Continue:
         self._sweeper = sweeper
         self._client = client
         self._exchange = exchange
-        self.deadline = sweeper.now + after
+        self.deadline = sweeper.after(after)
         sweeper.watch(self)
 
     def deadlinePassed(self) -> None:

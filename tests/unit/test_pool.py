@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
+
+from twisted.internet.error import ConnectBindError
 
 from tests.unit.support import OK, Client, Message, ProxyTestCase, answer, chunked, get, head, modifier, post
 from twistproxy.messages import Upstream
@@ -206,6 +210,27 @@ class TestConnections(PoolTestCase):
         self.send(self.origin.peer, OK)
         self.network.pump()
         self.assertEqual((first.received, second.received), (OK, OK))
+
+
+    def test_noDescriptorIsLeft(self) -> None:
+        """The proxy has none: no fault of the upstream, and no other could be reached."""
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
+            self.proxy(OK, OK)
+            for at in (1, 2):
+                self.network.failConnections(f"10.0.0.{at}:80", ConnectBindError(number, os.strerror(number)))
+            self.assertEqual(self.answerTo(get()).code, 503)
+            self.assertEqual(self.accessLog.lines, [(503, "no_resources")])
+            self.assertEqual(self.outcomes(), [("no_resources", 0)])
+            for at in (1, 2):
+                self.network.heal(f"10.0.0.{at}:80")
+            self.assertEqual(self.answerTo(get()).code, 200)
+            self.tearDown()
+            self.setUp()
+
+    def test_anAddressThatCannotBeBound(self) -> None:
+        self.proxy(OK)
+        self.network.failConnections("10.0.0.1:80", ConnectBindError(errno.EACCES, "no"))
+        self.assertEqual(self.answerTo(get()).code, 500)
 
 
 class TestQueue(PoolTestCase):

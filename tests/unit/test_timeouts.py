@@ -366,6 +366,19 @@ class TestUpstreams(TimeoutTestCase):
         client.send(b"hello")
         self.assertEqual(client.take(), OK)
 
+    def test_expectContinueIsNotEarly(self) -> None:
+        """The request comes right before the sweeper looks."""
+        self.proxy(None, settings={"expectContinueTimeout": 1})
+        self.network.advance(0.9)
+        client = self.ask(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"PUT"))
+        self.network.pump()
+        for _ in range(9):
+            self.network.advance(0.1)
+            self.assertEqual(client.received, b"")
+        for _ in range(11):
+            self.network.advance(0.1)
+        self.assertEqual(client.received, b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def test_expectContinueOfOneWhoDoesNotWait(self) -> None:
         self.proxy(None)
         client = self.ask(get(b"/", b"Content-Length: 5", b"Expect: 100-continue", method=b"PUT") + b"h")

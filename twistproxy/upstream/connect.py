@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
@@ -17,6 +18,7 @@ from twistproxy.errors import (
     DESTINATION_REFUSED,
     DNS_FAILURE,
     INTERNAL,
+    NO_RESOURCES,
     TLS_FAILURE,
     ConfigurationError,
     ProxyError,
@@ -161,13 +163,26 @@ def _explainRefusal(failure: Failure, guarded: GuardedReactor) -> Failure:
     return failure
 
 
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What the system says when it, or this process, may have no more sockets."""
+
+
+def _errorNumber(reason: BaseException | None) -> int | None:
+    number = getattr(reason, "osError", None)  # of Twisted's errors: the number, or the OSError
+    if isinstance(number, OSError):
+        number = number.errno
+    return number if isinstance(number, int) else getattr(reason, "errno", None)
+
+
 def _explain(failure: Failure) -> Failure:
     """The error kind of a failed connection."""
     reason = failure.value
     detail = f"{type(reason).__name__}: {reason}" if str(reason) else type(reason).__name__
     if failure.check(ProxyError):
         return failure
-    if failure.check(TimeoutError):
+    if _errorNumber(reason) in _EXHAUSTED:
+        kind = NO_RESOURCES
+    elif failure.check(TimeoutError):
         kind = CONNECT_TIMEOUT
     elif failure.check(DNSLookupError, UnknownHostError):
         kind = DNS_FAILURE
