@@ -18,10 +18,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twistproxy.errors import ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.explaining import describeTry
 from twistproxy.interfaces import IAccessLog
-from twistproxy.messages import Try
+from twistproxy.logfile import LogFile
+from twistproxy.messages import Address, Try
 
 _log = Logger()
 _MAX_LINES: Final = 4096
@@ -31,6 +33,8 @@ _MAX_LINES: Final = 4096
 @frozen
 class AccessRecord:
     """One exchange. Times are seconds, sizes bytes.
+
+    What could not be read as a request is in it too: C{method}, C{target} and C{protocol} are empty then.
 
     @ivar time: of its beginning, seconds since the epoch.
     @ivar status: what the client got; 499 when it left.
@@ -89,6 +93,33 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
     )
 
 
+def recordOfRefusal(peer: Address, error: ProxyError, requestId: str, size: int) -> AccessRecord:
+    """The record of what could not be read as a request: nothing is known of it but who sent it.
+
+    @param size: of the answer's body.
+    """
+    return AccessRecord(
+        time=time.time(),
+        requestId=requestId,
+        client=peer.host or "-",
+        method="",
+        target="",
+        host="",
+        protocol="",
+        status=error.kind.status,
+        reason=error.kind.reason,
+        route="",
+        upstream="",
+        attempts=0,
+        bytesIn=0,
+        bytesOut=size,
+        duration=0.0,
+        upgraded=False,
+        referer="",
+        userAgent="",
+    )
+
+
 class Recording:
     """Hands the record of each exchange to an access log."""
 
@@ -100,6 +131,13 @@ class Recording:
     def log(self, exchange: Exchange) -> None:
         """What the engine calls."""
         self._log.log(recordOf(exchange, self._seconds()))
+
+    def refused(self, peer: Address, error: ProxyError, requestId: str, size: int) -> None:
+        """What the engine calls for what was no request.
+
+        @param size: of the answer's body.
+        """
+        self._log.log(recordOfRefusal(peer, error, requestId, size))
 
 
 def _quoted(text: str) -> str:
@@ -113,8 +151,9 @@ def _quoted(text: str) -> str:
 def combinedLine(record: AccessRecord) -> str:
     """Apache's combined format, with the reason, upstream and duration behind it."""
     at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.time))
+    line = f"{_quoted(record.method)} {_quoted(record.target)} {record.protocol}" if record.method else "-"
     return (
-        f'{record.client} - - [{at}] "{_quoted(record.method)} {_quoted(record.target)} {record.protocol}" {record.status} '
+        f'{record.client} - - [{at}] "{line}" {record.status} '
         f'{record.bytesOut} "{_quoted(record.referer)}" "{_quoted(record.userAgent)}" '
         f"{record.reason or '-'} {_quoted(record.upstream)} {record.duration:.3f}"
     )
@@ -133,7 +172,7 @@ FORMATS: Final[dict[str, Callable[[AccessRecord], str]]] = {"combined": combined
 
 @implementer(IAccessLog)
 class FileAccessLog:
-    """Writes records to a file.
+    """Writes records to a file, and to a new one after that was moved away.
 
     @ivar lost: lines that could not be written.
     """
@@ -147,7 +186,7 @@ class FileAccessLog:
         """
         self._format = FORMATS[form]
         self._path = path
-        self._file: IO[str] = sys.stdout if path == "-" else open(path, "a", encoding="utf-8")  # noqa: SIM115 - kept
+        self._file: IO[str] | LogFile = sys.stdout if path == "-" else LogFile(path)
         self._lines: list[str] = []
         self._loop = LoopingCall(self.flush)
         self._loop.clock = clock
@@ -164,13 +203,6 @@ class FileAccessLog:
         self.flush()
         if self._path != "-":
             self._file.close()
-
-    def reopen(self) -> None:
-        """Go on in a new file of the same path, after the old one was renamed."""
-        if self._path != "-":
-            self.flush()
-            self._file.close()
-            self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - kept
 
     def log(self, record: AccessRecord) -> None:
         """L{IAccessLog.log}."""

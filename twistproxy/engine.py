@@ -9,10 +9,11 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from twistproxy.errorpage import errorPage
 from twistproxy.errors import Fault, ProxyError
 from twistproxy.forwarding import Identity, identify
 from twistproxy.interfaces import IErrorHandler
-from twistproxy.messages import Address, Destination, InboundRequest, Upstream, newRequestId
+from twistproxy.messages import Address, Destination, InboundRequest, Response, Upstream, newRequestId
 from twistproxy.retrying import RetryBudget
 from twistproxy.settings import Settings
 from twistproxy.splicing import Splicer
@@ -315,10 +316,11 @@ class Engine:
             duration=self.seconds() - exchange.started, id=inbound.id,
         )  # fmt: skip
 
-    def refused(self, peer: Address, error: ProxyError) -> str:
-        """A client's bytes were no request.
+    def refused(self, peer: Address, error: ProxyError, accept: str = "") -> Response:
+        """A client's bytes were no request: there is no exchange, and so no route and no error handler of one.
 
-        @return: what the log calls it.
+        @param accept: what it says that it takes.
+        @return: what it gets, and the logs have.
         """
         requestId = newRequestId()
         _log.info(
@@ -326,4 +328,10 @@ class Engine:
             client=peer, status=error.kind.status, reason=error.kind.reason, detail=f": {error.detail}" if error.detail else "",
             id=requestId,
         )  # fmt: skip
-        return requestId
+        page = errorPage(error.kind, accept, requestId)
+        for accessLog in self.accessLogs:
+            try:
+                accessLog.refused(peer, error, requestId, len(page.body.contents or b""))
+            except Exception:
+                self.accessLogErrors += 1
+        return page

@@ -189,7 +189,8 @@ class IAccessLog(Interface):
     """Takes a record of each exchange. I{Sync}."""
 
     def log(record: Any) -> None:
-        """Called once at the end of each exchange. Exceptions are swallowed and counted."""
+        """Called once at the end of each exchange, and for what could not be read as a request, whose C{method} is empty.
+        Exceptions are swallowed and counted."""
 
 
 class IPluginFactory(Interface):

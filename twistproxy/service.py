@@ -35,6 +35,7 @@ from twistproxy.engine import Engine, Route
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.assembly import surround
 from twistproxy.health.checking import HealthChecks
+from twistproxy.logfile import LogFile
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
@@ -258,7 +259,7 @@ class ProxyService(MultiService):
         if not path:
             return
         try:
-            self._errorFile = open(path, "a", encoding="utf-8")  # noqa: SIM115 - kept while the service runs
+            self._errorFile = LogFile(path)
         except OSError as error:
             print(f"--error-log: {path}: {error.strerror}", file=_terminal("stderr"), flush=True)
             raise SystemExit(1) from None

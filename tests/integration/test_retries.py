@@ -33,7 +33,8 @@ async def test_killedDrainedAndRestartedUnderLoad(network: Network, tmp_path: Pa
         for each in backends:
             await each.start(network)
         tell(*backends)
-        with ProxyProcess(tmp_path, f"file:{members}:every=100ms", options=("--access-log", f"json:{log}", "--set", "discovery-interval=100ms")) as proxy:
+        options = ("--access-log", f"json:{log}", "--set", "discovery-interval=100ms")
+        with ProxyProcess(tmp_path, f"file:{members}:every=100ms", options=options) as proxy:
             await load.start(SimpleNamespace(address=SimpleNamespace(port=proxy.port)))  # type: ignore[arg-type]
             assert await load.answering(0.2) == {"one", "two", "three"}
 

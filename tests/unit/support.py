@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.engine import Engine
+from twistproxy.errors import ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 from twistproxy.proxy import ReverseProxy
@@ -349,10 +350,15 @@ class AccessLog:
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
+        self.refusals: list[tuple[int, str]] = []
 
     def log(self, record: Exchange) -> None:
         """One has."""
         self.exchanges.append(record)
+
+    def refused(self, peer: object, error: ProxyError, requestId: str, size: int) -> None:
+        """Something was no request."""
+        self.refusals.append((error.kind.status, error.kind.reason))
 
     @property
     def lines(self) -> list[tuple[int, str]]:

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from twistproxy.body import EMPTY, Body
 from twistproxy.delivery import hasNoBody
 from twistproxy.engine import Engine
-from twistproxy.errorpage import errorPage, statusPhrase
+from twistproxy.errorpage import statusPhrase
 from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
@@ -241,7 +241,7 @@ class ClientChannel(Protocol):
         if exchange is not None:
             exchange.clientFailed(error)
             return
-        page = errorPage(error.kind, "", self._engine.refused(self._identity.peer, error))
+        page = self._engine.refused(self._identity.peer, error)
         text = page.body.contents or b""
         items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
         self.sendHead(page.code, statusPhrase(page.code), items, len(text))

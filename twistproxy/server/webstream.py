@@ -17,10 +17,10 @@ from zope.interface import implementer
 
 from twistproxy.body import EMPTY, Body
 from twistproxy.delivery import hasNoBody
-from twistproxy.errorpage import errorPage, statusPhrase
+from twistproxy.errorpage import statusPhrase
 from twistproxy.errors import BODY_TOO_LARGE, CLIENT_TIMEOUT, INTERNAL, ProxyError
 from twistproxy.exchange import Exchange
-from twistproxy.messages import Item
+from twistproxy.messages import Item, Response
 from twistproxy.server._twisted import IncomingBody, speaksHttp1, takeOver
 from twistproxy.server.progress import ackedBytes
 from twistproxy.server.webrequest import SpooledBody, headOf
@@ -104,7 +104,8 @@ class WebStream:
             self._checkLength(head)
             body = self._openBody(head)
         except ProxyError as error:
-            self._refuse(error, engine.refused(identity.peer, error))
+            accept: bytes = self._request.getHeader(b"accept") or b""
+            self._refuse(engine.refused(identity.peer, error, accept.decode("latin-1")))
             return
         self._exchange = exchange = Exchange(engine, self, head, identity, body)
         if head.method != b"CONNECT":
@@ -184,11 +185,9 @@ class WebStream:
     def _isBodyComplete(self) -> bool:
         return self._incoming is None or self._body.ended
 
-    def _refuse(self, error: ProxyError, requestId: str) -> None:
+    def _refuse(self, page: Response) -> None:
         """Answer what is no request that could be sent on."""
         self._keepAlive = False
-        accept: bytes = self._request.getHeader(b"accept") or b""
-        page = errorPage(error.kind, accept.decode("latin-1"), requestId)
         text = page.body.contents or b""
         items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
         self.sendHead(page.code, statusPhrase(page.code), items, len(text))
