@@ -19,6 +19,7 @@ from twistproxy.configuring.forward import readForward
 from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.reading import Reader, counted
 from twistproxy.configuring.settings import readSettings
+from twistproxy.configuring.workers import readWorkers
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy
 from twistproxy.loader.finder import PluginSet, addPluginPath, findPlugins
@@ -50,6 +51,7 @@ class CommandLine:
     forwardDeny: list[str] = Factory(list)
     forwardUsers: str | None = None
     transparent: bool = False
+    workers: str | None = None
 
 
 def loadConfiguration(words: CommandLine, warn: Callable[[str], None]) -> Configuration:
@@ -106,6 +108,8 @@ def configure(words: CommandLine, plugins: PluginSet, file: ConfigurationFile | 
     _readLogs(reader, words, draft)
     draft.settings |= _readSettings(reader, words)
     _readForward(reader, words, draft)
+    if words.workers is not None:
+        draft.workers = readWorkers(reader, "--workers", words.workers)
     _readPool(reader, words, draft)
     _readRoute(reader, words, draft)
     if words.errorHandlers:

@@ -233,6 +233,7 @@ class Configuration:
     @ivar demo: whether the two sample upstreams are to be started; the pool C{default} then waits for their
         URLs.
     @ivar source: the path of the file that it came from; empty without one.
+    @ivar workers: how many processes serve.
     """
 
     listeners: tuple[ListenerConfig, ...]
@@ -245,6 +246,7 @@ class Configuration:
     demo: bool = False
     source: str = ""
     forward: ForwardConfig | None = None
+    workers: int = 1
 
     @property
     def isTransparent(self) -> bool:
@@ -260,6 +262,10 @@ class Configuration:
             if each.name == name:
                 return each
         raise KeyError(name)
+
+    def indexOf(self, listener: ListenerConfig) -> int:
+        """The place of a listener; two may say the same, as C{tcp:0}."""
+        return next(at for at, each in enumerate(self.listeners) if each is listener)
 
     def settingsOf(self, where: RouteConfig | PoolConfig) -> Settings:
         """The settings that hold for a route or a pool."""

@@ -18,12 +18,14 @@ from twistproxy.configuring.logs import readAccessLog, readErrorLog
 from twistproxy.configuring.matching import readMatch
 from twistproxy.configuring.reading import Reader, indexed
 from twistproxy.configuring.settings import POOL_SETTINGS, ROUTE_SETTINGS, readSettings
+from twistproxy.configuring.workers import readWorkers
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy, IRoundTripper
 from twistproxy.loader.finder import PluginSet
 
 TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path", "forward",
+    "workers",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS, "tls")
 POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings")
@@ -88,6 +90,8 @@ class ConfigurationFile:
         for where, each in indexed("access-log", _listed(table.get("access-log", []))):
             log = readAccessLog(reader, where, each)
             draft.accessLogs += [log] if log else []
+        if "workers" in table:
+            draft.workers = readWorkers(reader, "workers", table["workers"])
         if "error-log" in table:
             draft.errorLog = readErrorLog(reader, "error-log", table["error-log"])
         handlers = indexed("error-handler", _listed(table.get("error-handler", [])))

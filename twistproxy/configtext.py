@@ -38,6 +38,8 @@ def _lines(configuration: Configuration) -> Iterator[str]:
     yield from _plugins("error-handler", configuration.errorHandlers)
     if configuration.demo:
         yield "# --demo adds its sample upstreams to pools.default"
+    if configuration.workers > 1:
+        yield f"workers = {configuration.workers}"
     for listener in configuration.listeners:
         yield from ("", "[[listeners]]", f"endpoint = {_toml(listener.endpoint)}")
         if listener.proxyProtocol:

@@ -163,6 +163,7 @@ class Engine:
     @ivar accessLogs: told of every exchange at its end.
     @ivar inFlight: exchanges under way.
     @ivar retryBudget: how many requests of each pool may be at a later try.
+    @ivar exchanges: how many have ended.
     @ivar isDraining: whether client connections close after their exchange.
     @ivar seconds: the reactor's clock.
     @ivar acceptsConnect: whether CONNECT gets as far as a route; a director has to choose where it goes.
@@ -193,6 +194,7 @@ class Engine:
         self.trust = Trust.of(settings)
         self.seconds: Callable[[], float] = reactor.seconds
         self.inFlight = 0
+        self.exchanges = 0
         self.accessLogErrors = 0
         self.isDraining = False
         self.acceptsConnect = False
@@ -282,6 +284,7 @@ class Engine:
     def exchangeFinished(self, exchange: Exchange) -> None:
         """It is over: the error log gets a line if it failed, and the access logs their record."""
         self.inFlight -= 1
+        self.exchanges += 1
         error = exchange.error
         if error is not None:
             self._logFailure(exchange, error)

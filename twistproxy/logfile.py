@@ -8,6 +8,7 @@ a process, nor how many there are.
 from __future__ import annotations
 
 import os
+from io import FileIO
 from typing import Final
 
 from twisted.logger import Logger
@@ -27,7 +28,7 @@ class LogFile:
         """
         self.path = os.path.abspath(path)
         self._isStuck = False
-        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - kept
+        self._file = FileIO(self.path, "a")  # no buffer: what is written at once is not mixed with what other processes write
 
     def write(self, text: str) -> None:
         """Append text, to a new file if the old one was moved or removed.
@@ -36,8 +37,9 @@ class LogFile:
         """
         if self._wasMoved():
             self._reopen()
-        self._file.write(text)
-        self._file.flush()
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:
+            left = left[self._file.write(left) :]
 
     def flush(self) -> None:
         """Everything is written already."""
@@ -56,7 +58,7 @@ class LogFile:
     def _reopen(self) -> None:
         """Go on in a new file; in the old one as long as there can be none."""
         try:
-            new = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - kept
+            new = FileIO(self.path, "a")
         except OSError as error:
             if not self._isStuck:
                 self._isStuck = True

@@ -7,39 +7,30 @@ run out. Nothing here is on the way of a request.
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.logger import (
-    FileLogObserver,
-    ILogObserver,
-    Logger,
-    LoggingFile,
-    LogLevel,
-    formatEventAsClassicLogText,
-    globalLogPublisher,
-)
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import provider
 
 from twistproxy.accesslog import FileAccessLog, Recording
 from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse, PoolConfig, RouteConfig, buildPlugins
 from twistproxy.demo import DemoUpstreams
 from twistproxy.discovery.membership import Membership, follow
 from twistproxy.engine import Engine, Route
+from twistproxy.errorlog import ErrorLog
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.assembly import surround
 from twistproxy.health.checking import HealthChecks
-from twistproxy.logfile import LogFile
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
 from twistproxy.server.proxied import ProxiedReactor
+from twistproxy.terminal import terminal
 from twistproxy.tls.config import ServerTLS
 from twistproxy.tls.listening import CertificateWatch, SecureFactory
 from twistproxy.tls.store import CertificateStore
@@ -52,10 +43,28 @@ _YOUNG_OBJECTS: Final = 20_000
 _REOPENED: Final = ("tcp", "tcp4", "tcp6", "ssl", "tls", "unix")
 """Endpoints that can be opened, closed and opened again, unlike an inherited socket's."""
 
-ERROR_NAMESPACE: Final = "twistproxy.error"
-"""The logger namespace of failed exchanges and plugins."""
-_LOGGED: Final = (ERROR_NAMESPACE, "twistproxy.discovery")
-"""What C{--error-log} writes to its own file: also which upstreams come and go, and what is wrong with what finds them."""
+
+class Worker(Protocol):
+    """What is different about the service of one of several workers."""
+
+    def reactorFor(self, index: int, number: int | None = None) -> Any:
+        """What the endpoint of a listener listens with.
+
+        @param index: the listener's, in the order of the configuration.
+        @param number: of the worker whose sockets are meant; None: its own.
+        """
+
+    def mayLend(self, index: int) -> bool:
+        """Whether each worker has sockets of its own for that listener."""
+
+    def addChecks(self, checks: HealthChecks) -> None:
+        """Health checks that one worker may run for all."""
+
+    def listening(self) -> None:
+        """It serves."""
+
+    def stopping(self) -> None:
+        """It takes no more connections."""
 
 
 def _routes(
@@ -128,16 +137,20 @@ class ProxyService(MultiService):
     @ivar ports: where it listens, in the order of the configuration, once it does.
     """
 
-    def __init__(self, reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any]) -> None:
+    def __init__(
+        self, reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], worker: Worker | None = None
+    ) -> None:
+        """@param worker: which of several processes this is; None: it is alone."""
         super().__init__()  # type: ignore[no-untyped-call]
+        self._worker = worker
+        self._borrowed: dict[int, Deferred[list[tuple[bool, Any]]]] = {}
         self._reactor = reactor
         self._configuration = configuration
         self._plugins = plugins
-        self._errorFile: Any = None
-        self._observer: Any = None
+        self._errorLog = ErrorLog("" if worker is not None else configuration.errorLog)
         self._logs: list[FileAccessLog] = []
         self._isRefused = False
-        self._isStopping = False
+        self.isStopping = False
         self._memberships: list[Membership] = []
         self._waiting: Deferred[Any] | None = None
         self.ports: list[IListeningPort] = []
@@ -160,6 +173,8 @@ class ProxyService(MultiService):
                 checks = [plugins[use] for use in pool.health]
                 checking = HealthChecks(reactor, self.engine.groups[pool.name], checks, configuration.settingsOf(pool))
                 checking.setServiceParent(self)  # type: ignore[no-untyped-call]
+                if worker is not None:
+                    worker.addChecks(checking)
 
     def _accessLog(self, config: AccessLogConfig | PluginUse) -> Any:
         if isinstance(config, PluginUse):
@@ -184,7 +199,7 @@ class ProxyService(MultiService):
 
         @raise SystemExit: when an endpoint can't be had, after a line that says which and why.
         """
-        self._openErrorLog()
+        self._errorLog.open()
         for log in self._logs:
             log.start()
         if self._configuration.demo:
@@ -205,17 +220,18 @@ class ProxyService(MultiService):
         else:
             # A port that can't be had is told now, but one that is open would say that requests are served.
             checked = [each for each in self._configuration.listeners if each.endpoint.partition(":")[0] in _REOPENED]
-            self._open(checked).addCallback(self._waitForUpstreams)
+            self._open([] if self._worker is not None else checked).addCallback(self._waitForUpstreams)
 
-    def _open(self, listeners: Sequence[ListenerConfig]) -> Deferred[list[tuple[bool, Any]]]:
+    def _open(self, listeners: Sequence[ListenerConfig], number: int | None = None) -> Deferred[list[tuple[bool, Any]]]:
         """Listen there; fires with the ports, and None in the place of those that failed.
 
+        @param number: of the worker whose sockets are meant; None: our own.
         @raise SystemExit: when one fails at once.
         """
         plain, redirected = ProxyFactory(self.engine), ProxyFactory(self.engine, isTransparent=True)
         factories = {each: redirected if each.isTransparent else plain for each in listeners}
         opening = [
-            maybeDeferred(serverFromString(self._reactorFor(each), each.endpoint).listen, self._secured(each, factories[each]))
+            maybeDeferred(listenAt, self._reactorFor(each, number), each.endpoint, self._secured(each, factories[each]))
             for each in listeners
         ]
         for listener, each in zip(listeners, opening, strict=True):
@@ -237,13 +253,16 @@ class ProxyService(MultiService):
 
     def _upstreamsThere(self, _: object) -> None:
         self._waiting = None
-        if not (self._isStopping or self._isRefused):
+        if not (self.isStopping or self._isRefused):
             self._open(self._configuration.listeners).addCallback(self._listening)
 
-    def _reactorFor(self, listener: ListenerConfig) -> Any:
+    def _reactorFor(self, listener: ListenerConfig, number: int | None = None) -> Any:
         """The reactor that an endpoint listens with."""
+        reactor = self._reactor
+        if self._worker is not None:
+            reactor = self._worker.reactorFor(self._configuration.indexOf(listener), number)
         senders = listener.proxyProtocol
-        return ProxiedReactor(self._reactor, self.engine, senders) if senders else self._reactor
+        return ProxiedReactor(reactor, self.engine, senders) if senders else reactor
 
     def _secured(self, listener: ListenerConfig, factory: ProxyFactory) -> IProtocolFactory:
         """What a listener's endpoint gets."""
@@ -254,28 +273,9 @@ class ProxyService(MultiService):
             _log.info("{endpoint} is left to Twisted and pyOpenSSL: slower, and not reloaded", endpoint=listener.endpoint)
         return factory
 
-    def _openErrorLog(self) -> None:
-        path = self._configuration.errorLog
-        if not path:
-            return
-        try:
-            self._errorFile = LogFile(path)
-        except OSError as error:
-            print(f"--error-log: {path}: {error.strerror}", file=_terminal("stderr"), flush=True)
-            raise SystemExit(1) from None
-        to = FileLogObserver(self._errorFile, formatEventAsClassicLogText)
-
-        @provider(ILogObserver)
-        def observe(event: Any) -> None:
-            if event.get("log_namespace") in _LOGGED and event["log_level"] >= LogLevel.info:
-                to(event)
-
-        self._observer = observe
-        globalLogPublisher.addObserver(observe)
-
     def _notListening(self, failure: Failure, endpoint: str) -> None:
         problem = f"{endpoint}: {failure.getErrorMessage()}"
-        print(problem, file=_terminal("stderr"), flush=True)
+        print(problem, file=terminal("stderr"), flush=True)
         # Most endpoints fail before the reactor runs: then startService exits, as a Deferred would swallow SystemExit.
         self._isRefused = True
         if self._reactor.running:
@@ -286,12 +286,25 @@ class ProxyService(MultiService):
         if self._isRefused:
             return
         self.ports = [port for _, port in results if port is not None]
-        for listener, port in zip(self._configuration.listeners, self.ports, strict=False):
+        if self._worker is not None:
+            self._worker.listening()
+        for listener, port in zip(self._configuration.listeners, self.ports if self._worker is None else (), strict=False):
             self._say(f"listening on {shownURL(port.getHost(), listener.isSecure)}")
         _settleGarbage()
 
+    def borrow(self, number: int) -> None:
+        """Take connections from another worker's sockets too, until L{giveBack}."""
+        if self.ports and self._worker is not None and number not in self._borrowed:
+            lent = [each for at, each in enumerate(self._configuration.listeners) if self._worker.mayLend(at)]
+            self._borrowed[number] = self._open(lent, number)
+
+    def giveBack(self, number: int) -> Deferred[Any]:
+        """That worker is back."""
+        opened = self._borrowed.pop(number, None) or succeed([])
+        return opened.addCallback(lambda results: DeferredList([port.stopListening() for _, port in results if port is not None]))
+
     def _say(self, line: str) -> None:
-        print(line, file=_terminal("stdout"), flush=True)
+        print(line, file=terminal("stdout"), flush=True)
 
     def stopService(self) -> Deferred[Any]:
         """Stop listening, let exchanges run out, then stop everything else.
@@ -299,10 +312,13 @@ class ProxyService(MultiService):
         @return: fires when all of that is done.
         """
         ports, self.ports = self.ports, []
-        self._isStopping = True
+        self.isStopping = True
         if self._waiting is not None:
             self._waiting.cancel()
-        closing: Deferred[Any] = DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        giving = [self.giveBack(each) for each in list(self._borrowed)]
+        closing: Deferred[Any] = DeferredList([*giving, *(maybeDeferred(port.stopListening) for port in ports)])
+        if self._worker is not None:
+            self._worker.stopping()
         closing.addCallback(lambda _: drainEngine(self.engine))
         closing.addCallback(self._stopChildren)
         return closing.addBoth(self._closeLogs)
@@ -314,16 +330,21 @@ class ProxyService(MultiService):
     def _closeLogs(self, result: Any) -> Any:
         for log in self._logs:
             log.stop()
-        if self._observer is not None:
-            globalLogPublisher.removeObserver(self._observer)
-            self._errorFile.close()
+        self._errorLog.close()
         return result
 
 
-def _terminal(name: str) -> Any:
-    """Standard output or error, as it is for a person: while the reactor runs, C{twist} has them go to its log."""
-    stream = getattr(sys, name)
-    return getattr(sys, f"__{name}__") if isinstance(stream, LoggingFile) else stream
+def listenAt(reactor: Any, endpoint: str, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+    """Listen at an endpoint.
+
+    @param reactor: what it listens with. One with a method C{listenInherited} has the sockets of endpoints already that hand on
+        what their process inherited: these endpoints would look for descriptors that another process has.
+    """
+    inherited = getattr(reactor, "listenInherited", None)
+    if inherited is not None and endpoint.partition(":")[0] in ("systemd", "fd"):
+        return succeed(inherited(factory))
+    listening: Deferred[IListeningPort] = serverFromString(reactor, endpoint).listen(factory)
+    return listening
 
 
 def _settleGarbage() -> None:

@@ -103,6 +103,9 @@ class Settings:
 
     # Health checks.
     healthInterval: float = _setting("duration", 5.0, "From the start of one health check of an upstream to the next.")
+    sharedHealthChecks: bool = _setting(
+        "yes-no", True, "With several workers, one of them runs the health checks for all; no: each its own."
+    )
     healthTimeout: float = _setting("duration", 3.0, "Longest health check; a longer one has failed.")
     healthFall: int = _setting("count", 3, "An upstream gets no more requests after so many failed checks in a row.")
     healthRise: int = _setting("count", 2, "It gets requests again after so many good checks in a row.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -99,6 +99,10 @@ class Options(usage.Options):
     def opt_admin(self, endpoint: str) -> None:
         """ENDPOINT of the admin interface (not built yet)."""
         self.words.admin = endpoint
+
+    def opt_workers(self, number: str) -> None:
+        """N processes that serve, or auto: one for each processor. [default: 1]"""
+        self.words.workers = number
 
     def opt_plugin_path(self, directory: str) -> None:
         """DIR with modules of plugins, or drop-ins in DIR/twisted/plugins. Repeatable."""
@@ -202,11 +206,23 @@ def makeService(options: Options) -> IService:
             buildPlugins(options.configuration, reactor)
             print("the configuration is good")
             raise SystemExit(0)
+        if options.configuration.workers > 1:
+            return _makeSupervisor(reactor, options)
         from twistproxy.service import makeProxyService
 
         return makeProxyService(reactor, options.configuration)
     except ConfigurationError as error:
         exitWith(error.problems)
+
+
+def _makeSupervisor(reactor: Any, options: Options) -> IService:
+    """What starts the workers. Plugins are built here once, so that mistakes are told once, and thrown away."""
+    from twisted.application.reactors import getReactorTypes
+
+    from twistproxy.workers.supervisor import Supervisor, reactorNameOf
+
+    buildPlugins(options.configuration, reactor)
+    return Supervisor(reactor, options.configuration, options.words, reactorNameOf(reactor, getReactorTypes))
 
 
 def exitWith(problems: Sequence[str]) -> NoReturn:

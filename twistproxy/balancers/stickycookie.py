@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
-from os import urandom
 from typing import Final, Literal
 
 from zope.interface import implementer
@@ -20,10 +19,8 @@ from twistproxy.interfaces import IBalancer, IResponseModifier
 from twistproxy.keys import cookieValues
 from twistproxy.loader.secret import Secret
 from twistproxy.messages import InboundRequest, Outcome, Response, Upstream
+from twistproxy.runsecret import runSecret
 from twistproxy.units import Duration
-
-_RUN: Final = urandom(32)
-"""The secret of this run, for those who give none."""
 
 _AV: Final = re.compile(r"[\x20-\x3a\x3c-\x7e]*\Z")
 """What may stand in an attribute of a cookie (RFC 6265 section 4.1.1)."""
@@ -79,7 +76,7 @@ class StickyCookie:
         if sameSite == "none" and secure == "no":
             raise ValueError("same-site=none needs secure: browsers refuse such a cookie")
         self._cookie = cookie.encode()
-        self._secret = blake2b((secret or "").encode()).digest() if secret is not None else _RUN
+        self._secret = blake2b((secret or "").encode()).digest() if secret is not None else runSecret()
         self._secure = secure
         self._sameSite = sameSite
         attributes = [f"Path={path}", *([f"Domain={domain}"] if domain else [])]

@@ -51,6 +51,7 @@ class Draft:
     source: str = ""
     forward: ForwardConfig | None = None
     isTransparent: bool = False
+    workers: int = 1
 
     @property
     def choosesItself(self) -> bool:
@@ -141,6 +142,8 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
     for route, other in unreachable([each.match for each in draft.routes]).items():
         where = draft.routes[route].place
         reader.problems.append(f"{where}: no request gets here, {draft.routes[other].place} matches the same")
+    if draft.demo and draft.workers > 1:
+        reader.problems.append("--demo: is served by one process: leave out --workers")
     if reader.problems:
         raise ConfigurationError(*reader.problems)
     return Configuration(
@@ -154,6 +157,7 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
         demo=draft.demo,
         source=draft.source,
         forward=draft.forward,
+        workers=draft.workers,
     )
 
 

@@ -82,9 +82,8 @@ class _Probe:
         reactor = self._checks.reactor
         now = reactor.seconds()
         health = healthOf(result, now - self._started, self._pace.timeout)
-        group, pace = self._checks.group, self._pace
-        isDown = group.checked(self._upstream, self._name, health, pace.rise, pace.fall) is Active.DOWN
-        self._next = reactor.callLater(pace.next(self._started, now, self._checks.random(), isDown), self._run)
+        isDown = self._checks.checked(self._upstream, self._name, health, self._pace)
+        self._next = reactor.callLater(self._pace.next(self._started, now, self._checks.random(), isDown), self._run)
 
 
 def healthOf(result: Any, latency: float, timeout: float) -> Health:
@@ -116,7 +115,12 @@ class HealthChecks(Service):
     @ivar reactor: keeps the time.
     @ivar group: the pool.
     @ivar random: gives numbers from 0 to 1, for the jitter.
+    @ivar isProbing: whether checks are run here; else their results come from elsewhere. See L{probe}.
+    @ivar told: is told of each result, with the pool's name before the arguments of L{UpstreamGroup.checked}; None: nobody is.
     """
+
+    isProbing = True
+    told: Callable[[str, Upstream, str, Health, int, int], object] | None = None
 
     def __init__(
         self,
@@ -154,6 +158,28 @@ class HealthChecks(Service):
         self._unobserve = self.group.observeMembers(self._membersChanged)
         self._membersChanged()
 
+    def checked(self, upstream: Upstream, name: str, health: Health, pace: Pace) -> bool:
+        """A check has ended.
+
+        @return: whether it holds its upstream for down now.
+        """
+        isDown = self.group.checked(upstream, name, health, pace.rise, pace.fall) is Active.DOWN
+        if self.told is not None:
+            self.told(self.group.name, upstream, name, health, pace.rise, pace.fall)
+        return isDown
+
+    def probe(self, isProbing: bool) -> None:
+        """Run the checks here from now on, or don't. What is known stays."""
+        if isProbing == self.isProbing:
+            return
+        self.isProbing = isProbing
+        if not self.running:
+            return
+        for probe in [each for several in self._probes.values() for each in several]:
+            probe.stop()
+        self._probes = {}
+        self._membersChanged()
+
     def stopService(self) -> None:
         """Check no more. What is known stays."""
         super().stopService()  # type: ignore[no-untyped-call]
@@ -174,7 +200,8 @@ class HealthChecks(Service):
         initial = {name: pace.initial for name, _, pace in self._checks}
         for upstream in came:
             self.group.checkedBy(upstream, initial)
-            self._probes[upstream.key] = [_Probe(self, name, check, pace, upstream) for name, check, pace in self._checks]
+            checks = self._checks if self.isProbing else ()
+            self._probes[upstream.key] = [_Probe(self, name, check, pace, upstream) for name, check, pace in checks]
         for at, upstream in enumerate(came):
             for probe, (_, _, pace) in zip(self._probes.get(upstream.key, ()), self._checks, strict=False):
                 probe.begin(firstDelay(at, len(came), pace.interval))

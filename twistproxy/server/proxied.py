@@ -200,6 +200,12 @@ class ProxiedReactor:
         """As C{IReactorUNIX}."""
         return self._reactor.listenUNIX(address, self._behind(factory), *args, **options)
 
+    @property
+    def listenInherited(self) -> Any:
+        """As L{twistproxy.workers.inheriting.InheritingReactor}, where the reactor is one."""
+        inherited = self._reactor.listenInherited
+        return lambda factory: inherited(self._behind(factory))
+
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: Any) -> Any:
         """As C{IReactorSocket}."""
         return self._reactor.adoptStreamPort(fileDescriptor, addressFamily, self._behind(factory))

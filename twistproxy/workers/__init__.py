@@ -1,0 +1,1 @@
+"""Several processes that serve as one proxy: a supervisor that binds and watches, workers that serve."""
