@@ -29,7 +29,9 @@ BUILT_IN = {each.tag: each for each in vars(twistproxy_plugin).values() if isins
 CLIENT = "203.0.113.9"
 
 
-def built(interface: type[Interface], written: Any, directory: str = "", pools: tuple[str, ...] = ()) -> Any:
+def built(
+    interface: type[Interface], written: Any, directory: str = "", pools: tuple[str, ...] = (), reactor: Any = None
+) -> Any:
     """The object of a plugin string or table.
 
     @raise ConfigurationError: as a person would see it.
@@ -38,7 +40,7 @@ def built(interface: type[Interface], written: Any, directory: str = "", pools: 
     use = reader.plugin("here", interface, written)
     if use is None:
         raise ConfigurationError(*reader.problems)
-    return use.build(BuildContext(None, pools=pools))
+    return use.build(BuildContext(reactor, pools=pools))
 
 
 def asked(

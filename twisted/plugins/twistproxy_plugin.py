@@ -298,6 +298,13 @@ requireHTTPS = Plugin(
     summary="sends plain HTTP to HTTPS, and has browsers remember it",
     example="require-https:hsts=365d",
 )
+rateLimit = Plugin(
+    "rate-limit",
+    "twistproxy.middleware.ratelimit.RateLimit",
+    IMiddleware,
+    summary="lets so many requests a second in, of each client or other key",
+    example="rate-limit:rate=50:burst=10:key=client",
+)
 ipFilter = Plugin(
     "ip-filter",
     "twistproxy.middleware.ipfilter.IPFilter",

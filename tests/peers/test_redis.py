@@ -1,0 +1,102 @@
+"""Limits that several proxies share, in a real Redis that is killed and comes back."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers.conftest import StartProxy
+from tests.support.load import NamedServer, fetch
+from tests.support.process import Child, waitFor
+from tests.support.programs import freePort, program
+
+pytestmark = pytest.mark.skipif(program("redis-server") is None, reason="not installed: redis-server")
+
+
+class RedisServer:
+    """A server that may be stopped and started again, at its port, without its data."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._process: Child | None = None
+        self._starts = 0
+        self.port = freePort()
+
+    def start(self) -> None:
+        """Have it running."""
+        self._starts += 1
+        self._process = Child(
+            self._directory, f"redis{self._starts}", program("redis-server") or "", "--port", str(self.port),
+            "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+        )  # fmt: skip
+        self._process.waitFor("Ready to accept connections")
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    made = RedisServer(tmp_path)
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    with NamedServer() as server:
+        yield f"http://{server.address}"
+
+
+def limit(redis: RedisServer, rate: str, *options: str) -> tuple[str, ...]:
+    """The options of a proxy."""
+    return ("--middleware", ":".join([f"rate-limit:{rate}", f"redis=127.0.0.1\\:{redis.port}", *options]))
+
+
+def codes(ports: list[int], seconds: float, each: float = 0.005) -> Counter[int]:
+    """What requests to all of these in turn were answered with."""
+    found: Counter[int] = Counter()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for port in ports:
+            found[fetch(port)[0]] += 1
+        time.sleep(each)
+    return found
+
+
+def test_twoProxiesShareOneLimit(redis: RedisServer, upstream: str, startProxy: StartProxy) -> None:
+    proxies = [startProxy(upstream, options=limit(redis, "rate=20:burst=5")) for _ in range(2)]
+    codes([proxy.port for proxy in proxies], 0.2)  # both are connected
+    started = time.monotonic()
+    found = codes([proxy.port for proxy in proxies], 3)
+    wanted = (time.monotonic() - started) * 20
+    assert found.keys() == {200, 429}
+    assert abs(found[200] - wanted) <= 0.02 * wanted + 6, (found, wanted)  # 2 % and the burst
+
+
+def test_redisIsKilledAndComesBack(redis: RedisServer, upstream: str, startProxy: StartProxy) -> None:
+    proxies = {name: startProxy(upstream, options=limit(redis, "rate=3:burst=1", f"fail={name}")) for name in ("open", "closed", "local")}
+    for proxy in proxies.values():
+        waitFor(lambda: codes([proxy.port], 0.3, 0)[429], "it never limited")  # noqa: B023 - called at once
+        proxy.forgetLog()
+    redis.kill()
+    found = {name: codes([proxy.port], 1) for name, proxy in proxies.items()}
+    assert found["open"].keys() <= {200, 429}
+    assert found["open"][200] > 6
+    assert found["closed"].keys() <= {503, 429}
+    assert found["closed"][503] > 6
+    assert found["local"].keys() == {200, 429}
+    for proxy in proxies.values():
+        assert "does not answer" in proxy.logged("Redis at")
+        proxy.forgetLog()
+    redis.start()
+    for proxy in proxies.values():
+        waitFor(lambda: codes([proxy.port], 0.3, 0)[429] and "answers again" in "".join(proxy.log), "it never came back")  # noqa: B023

@@ -1,0 +1,1 @@
+"""Limits on rates: the arithmetic, and where their state is kept."""

@@ -1,0 +1,182 @@
+"""How many requests a second somebody may send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
+from ipaddress import IPv6Address
+from math import ceil
+from typing import Any, Literal
+
+from twisted.application.service import Service
+from zope.interface import implementer
+
+from twistproxy.errors import RATE_LIMITED, TOO_BUSY, ProxyError
+from twistproxy.interfaces import IMiddleware
+from twistproxy.keys import Key, keyFrom
+from twistproxy.limiting.gcra import Decision, LocalLimit, Rate
+from twistproxy.limiting.shared import SharedLimit
+from twistproxy.loader.building import loadName
+from twistproxy.loader.secret import Secret
+from twistproxy.messages import InboundRequest, Response
+from twistproxy.plugin import Duration
+
+
+@implementer(IMiddleware)
+class RateLimit(Service):
+    """Let so many requests a second in, as rate-limit:rate=50:burst=10:key=client; others get a 429 with Retry-After.
+
+    A token bucket for each key (GCRA). An IPv6 client is known by its /64 network, since it has all of that. A request
+    that lacks what the key is made of counts for its client's address. With C{redis}, proxies share the limit.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        burst: int | None = None,
+        key: str = "client",
+        keys: int = 100_000,
+        headers: bool = False,
+        redis: str = "",
+        name: str = "",
+        password: Secret | None = None,
+        fail: Literal["open", "closed", "local"] = "open",
+        timeout: Duration = 0.25,
+        context: Any = None,
+    ) -> None:
+        """
+        @param rate: requests a second; less than 1 for less than one a second.
+        @param burst: how many may come at once beyond the rate; by default a fifth of a second's.
+        @param key: whose requests are counted together: C{client}, C{header:NAME}, C{cookie:NAME}, C{query:NAME}, C{host},
+            C{path}, C{route} for all of them, or C{module.function} of yours, which gets the request and returns bytes.
+        @param keys: how many keys are remembered at most; the least recent are forgotten.
+        @param headers: whether answers that pass tell what is left, in RateLimit headers.
+        @param redis: host:port of the server where the limit is shared. Needs txredisapi: pip install "twistproxy[redis]".
+        @param name: shared limits of the same name, rate and burst are one; by default the key's.
+        @param password: Redis's.
+        @param fail: while Redis does not answer: C{open} lets all pass, C{closed} none (503), C{local} limits each proxy alone.
+        @param timeout: for Redis's answer.
+        @raise ValueError: with a sentence for the person who wrote it.
+        """
+        if rate <= 0:
+            raise ValueError("rate is more than 0")
+        if burst is not None and burst < 0:
+            raise ValueError("burst is 0 or more")
+        if keys < 1:
+            raise ValueError("keys is 1 or more")
+        self.rate = Rate(rate, ceil(rate / 5) if burst is None else burst)
+        self.key = limitKey(key)
+        self._local = LocalLimit(self.rate, keys)
+        self._seconds: Callable[[], float] = context.reactor.seconds
+        self._tells = headers
+        self._fail = fail
+        self._policy = f'"{name or key}";q={self.rate.burst + 1};w={max(1, ceil(self.rate.tolerance))}'
+        self._label = name or key
+        self._shared: SharedLimit | None = None
+        if redis:
+            if find_spec("txredisapi") is None:
+                raise ValueError('redis: txredisapi is not installed: pip install "twistproxy[redis]"')
+            host, _, port = redis.rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"redis: {redis!r} is not host:port")
+            place = (host.strip("[]"), int(port))
+            self._shared = SharedLimit(self.rate, place, name or key, context.reactor, timeout, password)
+        self.allowed = 0
+        self.refused = 0
+        self.failures = 0
+
+    def startService(self) -> None:
+        """Connect to Redis, if that is wanted."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._shared is not None:
+            self._shared.start()
+
+    def stopService(self) -> Any:
+        """Disconnect."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._shared.stop() if self._shared is not None else None
+
+    def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
+        """L{IMiddleware.around}."""
+        if self._shared is not None:
+            return self._aroundShared(self._shared, request, proceed)
+        decision = self._local.take(self.key(request), self._seconds())
+        self._judge(decision)
+        return self._telling(decision, proceed())
+
+    async def _aroundShared(self, shared: SharedLimit, request: InboundRequest, proceed: Callable[[], Any]) -> Response:
+        key = self.key(request)
+        try:
+            decision: Decision | None = await shared.take(key)
+        except Exception:
+            self.failures += 1
+            if self._fail == "closed":
+                raise ProxyError(TOO_BUSY, f"rate-limit {self._label}: Redis does not answer") from None
+            decision = self._local.take(key, self._seconds()) if self._fail == "local" else None
+        if decision is None:
+            self.allowed += 1
+            open: Response = await proceed()
+            return open
+        self._judge(decision)
+        response: Response = await self._telling(decision, proceed())
+        return response
+
+    def _judge(self, decision: Decision) -> None:
+        if decision.isAllowed:
+            self.allowed += 1
+            return
+        self.refused += 1
+        headers = [("Retry-After", str(ceil(decision.retryAfter))), *self._headers(decision)]
+        raise ProxyError(RATE_LIMITED, f"rate-limit {self._label}", headers)
+
+    def _headers(self, decision: Decision) -> list[tuple[str, str]]:
+        """What draft-ietf-httpapi-ratelimit-headers-10 says, and the older spelling that most clients know."""
+        remaining, reset = decision.remaining, ceil(decision.retryAfter if not decision.isAllowed else decision.reset)
+        return [
+            ("RateLimit-Policy", self._policy),
+            ("RateLimit", f'"{self._label}";r={remaining};t={reset}'),
+            ("RateLimit-Limit", str(self.rate.burst + 1)),
+            ("RateLimit-Remaining", str(remaining)),
+            ("RateLimit-Reset", str(reset)),
+        ]
+
+    def _telling(self, decision: Decision, proceeding: Any) -> Any:
+        if not self._tells:
+            return proceeding
+
+        def tell(response: Response) -> Response:
+            for name, value in self._headers(decision):
+                response.headers.setRawHeaders(name, [value])
+            return response
+
+        return proceeding.addCallback(tell)
+
+
+def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
+    """What makes the key by which requests are limited: that of L{keyFrom}, C{route} for one and the same, or a function.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    if text == "route":
+        return lambda request: b"route"
+    if text == "client":
+        return lambda request: clientNetwork(request.client.host)
+    if "." in text and ":" not in text:
+        key: Key = loadName(text)
+    else:
+        key = keyFrom(text)
+
+    def keyOf(request: InboundRequest) -> bytes:
+        value = key(request)
+        return b"=" + value if value else clientNetwork(request.client.host)
+
+    return keyOf
+
+
+@lru_cache(maxsize=4096)
+def clientNetwork(host: str) -> bytes:
+    """An IPv4 address, or the /64 network of an IPv6 address: each customer has at least that (RFC 6177)."""
+    if ":" not in host:
+        return host.encode()
+    return IPv6Address(host.partition("%")[0]).packed[:8]
