@@ -11,7 +11,7 @@ import pytest
 
 from tests.peers.conftest import StartProxy
 from tests.support.load import NamedServer, fetch
-from tests.support.process import Child, waitFor
+from tests.support.process import Child, ProxyProcess, waitFor
 from tests.support.programs import freePort, program
 
 pytestmark = pytest.mark.skipif(program("redis-server") is None, reason="not installed: redis-server")
@@ -99,4 +99,8 @@ def test_redisIsKilledAndComesBack(redis: RedisServer, upstream: str, startProxy
         proxy.forgetLog()
     redis.start()
     for proxy in proxies.values():
-        waitFor(lambda: codes([proxy.port], 0.3, 0)[429] and "answers again" in "".join(proxy.log), "it never came back")  # noqa: B023
+
+        def isBack(proxy: ProxyProcess = proxy) -> bool:
+            return bool(codes([proxy.port], 0.3, 0)[429]) and "answers again" in "".join(proxy.log)
+
+        waitFor(isBack, "it never came back")
