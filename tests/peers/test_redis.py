@@ -83,7 +83,9 @@ def test_twoProxiesShareOneLimit(redis: RedisServer, upstream: str, startProxy: 
 
 
 def test_redisIsKilledAndComesBack(redis: RedisServer, upstream: str, startProxy: StartProxy) -> None:
-    proxies = {name: startProxy(upstream, options=limit(redis, "rate=3:burst=1", f"fail={name}")) for name in ("open", "closed", "local")}
+    proxies = {
+        name: startProxy(upstream, options=limit(redis, "rate=3:burst=1", f"fail={name}")) for name in ("open", "closed", "local")
+    }
     for proxy in proxies.values():
         waitFor(lambda: codes([proxy.port], 0.3, 0)[429], "it never limited")  # noqa: B023 - called at once
         proxy.forgetLog()
