@@ -78,9 +78,11 @@ class Tiers:
         @param panicThreshold: a percentage; when fewer members than that are up there is panic. 0: never.
         @param tried: those whose trial is under way.
         """
-        askable = [each for each in members if each.state == UP or (each not in tried and isIn(each, TRIAL))]
-        ejected = [each for each in members if isIn(each, EJECTED)]
-        self._draining = frozenset(each for each in members if isIn(each, DRAINING))
+        others = [(each, each.state.partition(":")[0]) for each in members if each.state != UP]
+        ejected = [each for each, state in others if state == EJECTED]
+        trials = {each for each, state in others if state == TRIAL}.difference(tried)
+        askable = [each for each in members if each.state == UP or each in trials]
+        self._draining = frozenset(each for each, state in others if state == DRAINING)
         self.isPanic = False
         if panicThreshold and len(askable) < len(members):
             willing = [each for each in members if not each.state.startswith(WITHDRAWN)]
@@ -97,11 +99,6 @@ class Tiers:
             if left:
                 return tier if len(left) == len(tier) and draining == tier.draining else Candidates(left, draining)
         return NOBODY
-
-
-def isIn(upstream: Upstream, state: str) -> bool:
-    """Whether C{state} is the first word of its state."""
-    return upstream.state.partition(":")[0] == state
 
 
 def _ranked(upstreams: Iterable[Upstream]) -> list[list[Upstream]]:

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from twistproxy.hooks import nameOf
 from twistproxy.interfaces import IBalancer, IResponseModifier
 from twistproxy.messages import Health, Outcome, Upstream
 from twistproxy.settings import Settings
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.upstream.candidates import Candidates, Tiers
-from twistproxy.upstream.evidence import Evidence, describe, evidenceOf
+from twistproxy.upstream.judging import Judging
 from twistproxy.upstream.slowstart import SlowStart
 from twistproxy.upstream.standing import Active, Administrative, Passive, Standing, Traffic
 from twistproxy.upstream.status import UpstreamStatus, statusOf
@@ -75,16 +74,16 @@ class UpstreamGroup:
         self.balancer = balancer
         self.members: tuple[Upstream, ...] = ()
         self.table = table or UpstreamTable()
+        self.table.wake = lambda when: self._wakeAt(min(when, self.deadline))
         self.trials: set[Upstream] = set()
-        self._passive = [(f"{i}: {nameOf(check)}", check) for i, check in enumerate(passive, 1)]
+        self._judging = Judging(name, passive, self.table)
         self._isBalancerDeaf = getattr(balancer, "ignoresOutcomes", False)
         self.report = None if self._isBalancerDeaf and not passive else self._report
         self._slowStart = slowStart or SlowStart(0.0, seconds)
         self.warming: Mapping[Upstream, float] = self._slowStart.since
         self._panicThreshold = panicThreshold
-        self._entries: list[Entry] = []
         self._tiers = Tiers(())
-        self._isStale = False
+        self._version = self.table.version
         self._seconds = seconds
         self._sweeper: Sweeper | None = None
         self._observers: list[Callable[[], object]] = []
@@ -124,22 +123,27 @@ class UpstreamGroup:
         self._seconds = seconds
         self._await()
 
+    def retire(self) -> None:
+        """Another group has its table now. What still ends here is noted there too."""
+        if self._sweeper is not None:
+            self._sweeper.forget(self)
+            self._sweeper = None
+
     # Members.
 
     def setMembers(self, upstreams: Sequence[Upstream]) -> None:
         """The members from now on. Those that stay, and those that come back, keep what is known about them."""
         now = self._seconds()
-        before = {each.upstream: each for each in self._entries}
-        self._entries = self.table.take(upstreams, now)
-        self.members = tuple(each.upstream for each in self._entries)
-        for entry in self._entries:
+        before = {each.upstream: each for each in self.table.members}
+        entries = self.table.take(upstreams, now)
+        self.members = tuple(each.upstream for each in entries)
+        for entry in entries:
             if before.pop(entry.upstream, None) is None:
                 self._thin(entry)
             entry.show()
         for upstream, entry in before.items():
             self._slowStart.end(upstream)
             entry.show()
-        self._isStale = True
         self._await()
         try:
             self.balancer.upstreamsChanged(self.members)
@@ -166,7 +170,7 @@ class UpstreamGroup:
         now = self._seconds()
         return tuple(
             statusOf(self.name, each.upstream, each.standing, self._slowStart.share(each.upstream), now)
-            for each in (*self._entries, *self.table.gone)
+            for each in (*self.table.members, *self.table.gone)
         )
 
     # Who may be asked.
@@ -174,7 +178,7 @@ class UpstreamGroup:
     @property
     def candidates(self) -> Candidates:
         """Who may be asked for a request that asked nobody yet; the same object until that changes."""
-        if self._isStale:
+        if self._version != self.table.version:
             self._choose()
         return self._tiers.first
 
@@ -183,15 +187,15 @@ class UpstreamGroup:
 
         @param tried: empty for a request that asked nobody yet: then upstreams that warm up are left out now and then.
         """
-        if self._isStale:
+        if self._version != self.table.version:
             self._choose()
         return self._tiers.without(tried) if tried else self._slowStart.thin(self._tiers.first)
 
     def _choose(self) -> None:
         """Who may be asked now: at the first request after a change, for many may change together."""
-        self._isStale = False
+        self._version = self.table.version
         wasPanic = self._tiers.isPanic
-        trials = [each for each in self._entries if each.standing.verdict.traffic is Traffic.ONE]
+        trials = [each for each in self.table.members if each.standing.passive is Passive.TRIAL]
         tried = {each.upstream for each in trials if each.standing.isTried}
         self.trials = {each.upstream for each in trials} - tried
         self._tiers = Tiers(self.members, self._panicThreshold, tried)
@@ -251,7 +255,7 @@ class UpstreamGroup:
         entry = self.table.get(upstream.key)
         if entry is not None:
             entry.standing.tried()
-            self._isStale = True
+            self.table.version += 1
 
     def _report(self, upstream: Upstream, outcome: Outcome) -> None:
         """An attempt has ended."""
@@ -260,54 +264,26 @@ class UpstreamGroup:
                 self.balancer.report(upstream, outcome)
             except Exception:
                 _log.failure("The balancer of pool {pool} failed in report", pool=self.name)
-        if self._passive:
+        if self._judging:
             entry = self.table.get(upstream.key)
-            if entry is not None and entry.standing.passive is not Passive.EJECTED:
-                self._judge(entry, outcome)
-
-    def _judge(self, entry: Entry, outcome: Outcome) -> None:
-        """Ask the passive checks about an attempt's end."""
-        standing, now = entry.standing, self._seconds()
-        if standing.passive is Passive.TRIAL:
-            self._isStale = True  # its one request has ended
-        if evidenceOf(outcome) is Evidence.NOTHING:
-            self._changed(entry, standing.trialEnded(False, now))
-            return
-        for name, check in self._passive:
-            try:
-                seconds = check.judge(outcome, standing.memories.setdefault(name, {}), now)
-            except Exception:
-                _log.failure("Passive check {plugin} of pool {pool} failed", plugin=name, pool=self.name)
-                continue
-            if seconds > 0 and self._mayEject(entry, getattr(check, "maxEjected", 1.0)):
-                hasTrial = getattr(check, "hasTrial", False)
-                self._changed(entry, standing.eject(seconds, now, describe(outcome), hasTrial))
-                return
-        self._changed(entry, standing.trialEnded(True, now))
-
-    def _mayEject(self, entry: Entry, most: float) -> bool:
-        """Whether an upstream may be left out: there is another that is well, and not too many are left out already.
-
-        @param most: the share of the members that may be.
-        """
-        others = [each.standing for each in self._entries if each is not entry]
-        left = sum(each.passive is not Passive.FIT for each in others)
-        isAlone = not any(each.verdict.traffic is Traffic.ALL for each in others)
-        return not isAlone and (left == 0 or left + 1 <= most * len(self._entries))
+            if entry is not None:
+                if entry.standing.isTried:
+                    self.table.version += 1  # the one request of its trial has ended: it may get another
+                self._changed(entry, self._judging.judge(entry, outcome, self._seconds()))
 
     # What time does.
 
     def deadlinePassed(self) -> None:
         """An ejection is over."""
         now = self._seconds()
-        for entry in self._entries:
+        for entry in self.table.members:
             if entry.standing.ejectedUntil is not None:
                 self._changed(entry, entry.standing.timePassed(now))
         self._await()
 
     def _await(self) -> None:
         """Be woken when the next ejection ends."""
-        ends = (each.standing.ejectedUntil for each in self._entries)
+        ends = (each.standing.ejectedUntil for each in self.table.members)
         self._wakeAt(min((each for each in ends if each is not None), default=NEVER))
 
     def _wakeAt(self, deadline: float) -> None:
@@ -330,11 +306,11 @@ class UpstreamGroup:
         entry.show()
         if not hasChanged:
             return
-        self._isStale = True
+        self.table.version += 1
         if standing.isPresent:
             self._thin(entry)
         if standing.ejectedUntil is not None:
-            self._wakeAt(min(self.deadline, standing.ejectedUntil))
+            self.table.wake(standing.ejectedUntil)
         report = _changes.info if standing.verdict.traffic is Traffic.ALL else _changes.warn
         report(
             "{upstream} of pool {pool} is {state}; it was {before}",

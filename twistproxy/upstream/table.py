@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twistproxy.messages import Upstream
@@ -41,9 +41,17 @@ class Entry:
 
 
 class UpstreamTable:
-    """The entries, by key. Those that were removed stay for a while, so that one that comes back is known."""
+    """The entries, by key. Those that were removed stay for a while, so that one that comes back is known.
+
+    @ivar members: the entries of those that are there, in the order of the last snapshot.
+    @ivar version: another number after each change of who gets which requests.
+    @ivar wake: called with the time at which an ejection ends; by the group that has this table now.
+    """
 
     def __init__(self) -> None:
+        self.members: list[Entry] = []
+        self.version = 0
+        self.wake: Callable[[float], object] = lambda when: None
         self._entries: dict[str, Entry] = {}
         self._hadMembers = False
 
@@ -82,7 +90,9 @@ class UpstreamTable:
                 entry.standing.removed(now)
         self._entries = {**self._remembered(gone, now), **members}
         self._hadMembers = self._hadMembers or bool(members)
-        return list(members.values())
+        self.members = list(members.values())
+        self.version += 1
+        return self.members
 
     def _remembered(self, gone: dict[str, Entry], now: float) -> dict[str, Entry]:
         kept = [

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.health.maxfails import MaxFails
+from twistproxy.health.outlier import Outlier
 from twistproxy.messages import Health, Outcome, Upstream
 from twistproxy.sweep import Sweeper
 from twistproxy.upstream.group import Administrative, UpstreamGroup
@@ -40,7 +41,7 @@ class GroupCase(SynchronousTestCase):
         for _ in range(int(seconds)):
             self.clock.advance(1.0)
 
-    def fail(self, *upstreams: Upstream) -> None:  # type: ignore[override]
+    def takeDown(self, *upstreams: Upstream) -> None:
         self.check(BAD, *upstreams)
 
     def check(self, health: Health, *upstreams: Upstream) -> None:
@@ -61,7 +62,7 @@ class CandidatesTests(GroupCase):
         first = self.group.candidates
         self.check(Health(True), one)
         self.assertIs(self.group.candidates, first)
-        self.fail(two)
+        self.takeDown(two)
         second = self.group.candidates
         self.assertEqual(self.numbers(), "13")
         self.check(Health(False, "reset"), two)
@@ -93,9 +94,9 @@ class PanicTests(GroupCase):
     def test_tooFewAreWell(self) -> None:
         self.group = self.make(*(Upstream(url(each)) for each in range(1, 6)), panicThreshold=50)
         one, two, three, _, five = self.group.members
-        self.fail(one, two)
+        self.takeDown(one, two)
         self.assertEqual(self.numbers(), "345")
-        self.fail(three)
+        self.takeDown(three)
         self.assertEqual(self.numbers(), "12345")
         self.group.administer(five, Administrative.DRAIN)
         self.assertEqual((self.numbers(), one.state), ("1234", "down: refused"))
@@ -108,7 +109,7 @@ class SnapshotTests(GroupCase):
         self.group = self.make()
         one, two, _ = self.group.members
         one.inFlight, one.latency = 3, 0.5
-        self.fail(two)
+        self.takeDown(two)
         self.group.setMembers([Upstream(url(2)), Upstream(url(1), 7, {"zone": "a"}, maxConnections=9)])
         self.assertEqual([each for each in self.group.members], [two, one])
         self.assertEqual((one.weight, one.metadata, one.maxConnections), (7, {"zone": "a"}, 9))
@@ -145,7 +146,7 @@ class SnapshotTests(GroupCase):
         self.group = self.make()
         one, two, _ = self.group.members
         one.inFlight = 5
-        self.fail(two)
+        self.takeDown(two)
         self.group = self.make(*(Upstream(url(each)) for each in (1, 2, 4)), table=self.group.table)
         self.assertEqual(self.group.members[:2], (one, two))
         self.assertEqual((self.group.members[0].inFlight, self.numbers()), (5, "14"))
@@ -180,7 +181,7 @@ class SlowStartTests(GroupCase):
     def test_oneThatComesBackGetsItsShareByAndBy(self) -> None:
         self.group = self.make()
         one = self.group.members[0]
-        self.fail(one)
+        self.takeDown(one)
         self.advance(5)
         self.check(Health(True), one)
         self.assertEqual((self.shares(), self.numbers(self.group.without(()))), ([0.1, 1.0, 1.0], "23"))
@@ -201,7 +202,7 @@ class SlowStartTests(GroupCase):
         one = self.group.members[0]
         self.check(Health(True, share=0.3), one)
         self.assertEqual((self.shares(), self.numbers(self.group.without(()))), ([0.3, 1.0, 1.0], "23"))
-        self.fail(one)
+        self.takeDown(one)
         self.check(Health(True), one)
         self.assertEqual(self.shares(), [0.03, 1.0, 1.0])
         self.advance(10)
@@ -223,3 +224,53 @@ class EjectedWhileDrainingTests(GroupCase):
         self.assertEqual(self.group.candidates.draining, frozenset())
         self.advance(12)
         self.assertEqual((one.state, self.group.candidates.draining), ("draining: by the operator", {one}))
+
+
+class ReloadTests(GroupCase):
+    """A group that takes over from another, at which exchanges still end."""
+
+    def test_whatEndsAtTheOldOneCountsAtTheNewOne(self) -> None:
+        self.group = old = self.make(passive=[MaxFails(2)])
+        one = old.members[0]
+        assert old.report is not None
+        old.report(one, Outcome(one, "connect_refused", 0, None, None, 0.0, 0, 0, False))
+        self.group = new = self.make(passive=[MaxFails(2)], table=old.table)
+        self.assertEqual(self.numbers(), "123")
+        old.report(one, Outcome(one, "connect_refused", 0, None, None, 0.0, 0, 0, False))
+        self.assertEqual((self.numbers(), one.state), ("23", "ejected: connect_refused"))
+        old.retire()
+        self.advance(12)
+        self.assertEqual((self.numbers(), new.trials), ("123", {one}))
+
+    def test_whatAPersonWantedStays(self) -> None:
+        self.group = old = self.make()
+        old.administer(old.members[1], Administrative.DRAIN)
+        self.group = self.make(table=old.table)
+        self.assertEqual(self.numbers(), "13")
+
+
+class ManyTests(GroupCase):
+    def test_failuresOfManyAreCountedOnce(self) -> None:
+        """Whether one more may be ejected is not counted anew for each that fails."""
+        self.group = self.make(*(Upstream(f"http://10.0.{each >> 8}.{each & 255}") for each in range(400)), passive=[Outlier(1)])
+        assert self.group.report is not None
+        for each in self.group.members:
+            self.group.report(each, Outcome(each, "upstream_reset", 0, None, None, 0.0, 0, 0, False))
+        self.assertEqual(len(self.group.candidates), 360)
+        counted: list[object] = []
+        self.patch(self.group.table, "members", _Counting(self.group.table.members, counted))
+        for each in self.group.members:
+            self.group.report(each, Outcome(each, "upstream_reset", 0, None, None, 0.0, 0, 0, False))
+        self.assertLessEqual(len(counted), 1)
+
+
+class _Counting(list[Any]):
+    """Counts how often it is gone through."""
+
+    def __init__(self, items: Sequence[Any], counted: list[object]) -> None:
+        super().__init__(items)
+        self.counted = counted
+
+    def __iter__(self) -> Any:
+        self.counted.append(None)
+        return super().__iter__()
