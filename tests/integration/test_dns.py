@@ -41,7 +41,7 @@ class Watched:
     def _shown(self, upstream: Any) -> str:
         if "priority" not in upstream.metadata:
             return str(upstream.url)
-        return f"{upstream.url} {upstream.metadata['priority']} {upstream.weight}"
+        return f"{upstream.key} {upstream.metadata['priority']} {upstream.weight}"
 
     async def until(self, *snapshot: str) -> None:
         """Wait for the source to tell these."""
@@ -127,7 +127,11 @@ async def test_servicesWithPortsWeightsAndPriorities(names: NameServer, network:
     named = Watched(source("srv", names, name="_http._tcp.example", resolve="no", format="https://%s"), network)
     try:
         await watched.until("http://10.0.0.1:8001 10 3", "http://10.0.0.11:8001 10 3", "http://10.0.0.2:8002 20 1")
-        await named.until("https://gone.example:8003 10 1", "https://one.example:8001 10 3", "https://two.example:8002 20 1")
+        await named.until(
+            "https://gone.example:8003,server-name=gone.example 10 1",
+            "https://one.example:8001,server-name=one.example 10 3",
+            "https://two.example:8002,server-name=two.example 20 1",
+        )
         names.set("_http._tcp.example", dns.Record_SRV(0, 0, 0, b"."), ttl=0)
         await watched.until()
     finally:

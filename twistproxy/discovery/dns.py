@@ -115,7 +115,7 @@ def addresses(
 
     @param name: in full; nothing is put behind it.
     @param port: of all of them.
-    @param format: the URL of an address with its port, with %s in its place.
+    @param format: the URL of an address with its port, with %s in its place; options of an upstream may follow it, for all.
     @param family: ipv4 for A records only, ipv6 for AAAA.
     @param min_ttl: the least time from one question to the next, whatever the records say.
     @param max_ttl: the most.
@@ -131,9 +131,9 @@ def addresses(
 
     async def find() -> Answer:
         found, seconds = await names.addresses(asked)
-        return Answer([{"host": each, "port": port} for each in found], seconds)
+        return Answer([{"host": each, "port": port, "server-name": asked} for each in found], seconds)
 
-    reader = EntryReader(format, weights or {})
+    reader = EntryReader(format, weights or {}, hasNames=True, directory=context.directory)
     return Polled(context.reactor, f"dns {asked}", reader, find, (min_ttl, max_ttl), _MAX_CHAIN * timeout)
 
 
@@ -155,8 +155,8 @@ def services(
     They are asked for again when their time to live is over. When there is no answer, the last ones stay.
 
     @param name: in full, such as _http._tcp.example.com.
-    @param format: the URL of an address with its port, with %s in its place.
-    @param resolve: whether each address of a target is an upstream; no: the target by its name, as https needs it.
+    @param format: the URL of an address with its port, with %s in its place; options of an upstream may follow it, for all.
+    @param resolve: whether each address of a target is an upstream; no: the target by its name, which the system resolves.
     @param family: ipv4 for A records only, ipv6 for AAAA.
     @param min_ttl: the least time from one question to the next, whatever the records say.
     @param max_ttl: the most.
@@ -186,7 +186,8 @@ def services(
             entries += [_entry(target, each) for each in found] or [f"{target.host}: no address is known"]
         return Answer(entries, seconds)
 
-    return Polled(context.reactor, f"srv {asked}", EntryReader(format), find, (min_ttl, max_ttl), 2 * _MAX_CHAIN * timeout)
+    reader = EntryReader(format, hasNames=True, directory=context.directory)
+    return Polled(context.reactor, f"srv {asked}", reader, find, (min_ttl, max_ttl), 2 * _MAX_CHAIN * timeout)
 
 
 def _entry(target: Target, host: str) -> object:
@@ -195,5 +196,6 @@ def _entry(target: Target, host: str) -> object:
         "port": target.port,
         "weight": target.weight,
         "priority": target.priority,
+        "server-name": target.host,
         "metadata": {"target": target.host},
     }

@@ -71,7 +71,7 @@ class File(Service):
     ) -> None:
         """
         @param path: of the file; it has to be there at the start.
-        @param format: the URL of an address, with %s in its place.
+        @param format: the URL of an address, with %s in its place; options of an upstream may follow it, for all of them.
         @param every: how often it is looked at.
         @param syntax: auto goes by the ending: .toml, .json, all others have an entry a line.
         @param weight: of entries that have no other.
@@ -83,7 +83,9 @@ class File(Service):
         self._path = path
         self._every = every
         self._syntax = _SYNTAXES.get(path.suffix.lower(), "lines") if syntax == "auto" else syntax
-        self._reader = EntryReader(format, weights or {}, weight, isStrict=True, hasSockets=True)
+        self._reader = EntryReader(
+            format, weights or {}, weight, isStrict=True, hasNames=True, hasSockets=True, directory=context.directory
+        )
         self._subject = Subject(str(path))
         self._content: bytes | None = None
         self._problem = ""

@@ -22,16 +22,24 @@ class Listed(Service):
     """
 
     def __init__(
-        self, *addresses: str, format: str = "http://%s", weight: int = 1, weights: Mapping[str, int] | None = None
+        self,
+        *addresses: str,
+        format: str = "http://%s",
+        weight: int = 1,
+        weights: Mapping[str, int] | None = None,
+        context: Any = None,
     ) -> None:
         """
         @param addresses: C{host:port} or a URL each, with C{,weight=N}, C{,max-conns=N} or C{,backup} after it.
-        @param format: the URL of an address, with %s in its place.
+        @param format: the URL of an address, with %s in its place; options of an upstream may follow it, for all of them.
         @param weight: of those that have no other.
         @param weights: weights by address, or by host alone.
         @raise ValueError: when one of these cannot be used.
         """
-        self._reader = EntryReader(format, weights or {}, weight, isStrict=True, hasSockets=True)
+        directory = "" if context is None else context.directory
+        self._reader = EntryReader(
+            format, weights or {}, weight, isStrict=True, hasNames=True, hasSockets=True, directory=directory
+        )
         self._subject = Subject()
         self.update(addresses)
 

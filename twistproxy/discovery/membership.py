@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from twistproxy.discovery.snapshots import Verdict, areEqual, judge, merge, sift
+from twistproxy.discovery.snapshots import Told, Verdict, areEqual, asTold, judge, merge, sift
 from twistproxy.hooks import nameOf
 from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
@@ -50,13 +50,13 @@ class _Source:
 
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
-        self.told: tuple[Upstream, ...] = ()
+        self.told: tuple[Told, ...] = ()
         self.hasTold = False
         self.failures = 0
         self.isStarted = False
         self.unsubscribe: Callable[[], Any] | None = None
         self.retry: IDelayedCall | None = None
-        self.held: tuple[Upstream, ...] = ()
+        self.held: tuple[Told, ...] = ()
         self.hold: IDelayedCall | None = None
 
     def release(self) -> None:
@@ -70,7 +70,6 @@ class Membership(Service):
     """The sources of one pool, while the service runs.
 
     @ivar pool: its name.
-    @ivar members: those of the pool now.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class Membership(Service):
         """
         self._reactor = reactor
         self.pool = pool
-        self._written = tuple(written)
+        self._written = tuple(map(asTold, written))
         self._sources = [_Source(each) for each in sources]
         self._changed = changed
         self._settings = settings
@@ -98,7 +97,12 @@ class Membership(Service):
         self._changing: IDelayedCall | None = None
         self._lastChange: float | None = None
         self._waiting: list[Deferred[None]] = []
-        self.members = self._written
+        self._members = self._written
+
+    @property
+    def members(self) -> tuple[Upstream, ...]:
+        """Those of the pool now."""
+        return tuple(each.upstream for each in self._members)
 
     @property
     def isReady(self) -> bool:
@@ -120,7 +124,7 @@ class Membership(Service):
 
     def setWritten(self, upstreams: Sequence[Upstream]) -> None:
         """Other members beside those that the sources tell, from now on."""
-        self._written = tuple(upstreams)
+        self._written = tuple(map(asTold, upstreams))
         self._change()
 
     def startService(self) -> None:
@@ -169,7 +173,7 @@ class Membership(Service):
         source.hasTold = True
         self._tellReady()
 
-    def _holdBack(self, source: _Source, upstreams: tuple[Upstream, ...]) -> None:
+    def _holdBack(self, source: _Source, upstreams: tuple[Told, ...]) -> None:
         """Believe a great loss only when it lasts."""
         source.held = upstreams
         if source.hold is None:
@@ -200,17 +204,17 @@ class Membership(Service):
             self._changing.cancel()
         self._changing = None
         members = merge(self._written, *(each.told for each in self._sources))
-        if areEqual(members, self.members):
+        if areEqual(members, self._members):
             return
-        before, after = ({each.key for each in of} for of in (self.members, members))
+        before, after = ({each.upstream.key for each in of} for of in (self._members, members))
         _log.info(
             "pool {pool} has {count} upstreams: {came} came, {went} went",
             pool=self.pool, count=len(members), came=len(after - before), went=len(before - after),
             added=sorted(after - before), removed=sorted(before - after),
         )  # fmt: skip
         self._lastChange = self._reactor.seconds()
-        self.members = members
-        self._changed(members)
+        self._members = members
+        self._changed(self.members)
 
     def _warn(self, message: str, source: _Source, **fields: Any) -> None:
         _log.warn(message, plugin=nameOf(source.plugin), pool=self.pool, **fields)

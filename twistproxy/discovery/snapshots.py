@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from twistproxy.messages import Upstream
 
@@ -26,9 +26,25 @@ class Verdict(Enum):
     SHRUNK = "shrunk"
 
 
-def sift(told: Iterable[Any]) -> tuple[tuple[Upstream, ...], list[str]]:
+class Told(NamedTuple):
+    """An upstream as it was told.
+
+    C{shape} is all that was said of it, at that time: the object itself is taken into a pool, and changes there.
+    """
+
+    upstream: Upstream
+    shape: tuple[Any, ...]
+
+
+def asTold(upstream: Upstream) -> Told:
+    """What is said of C{upstream} now."""
+    shape = (upstream.key, upstream.weight, upstream.backup, upstream.maxConnections, dict(upstream.metadata))
+    return Told(upstream, shape)
+
+
+def sift(told: Iterable[Any]) -> tuple[tuple[Told, ...], list[str]]:
     """The upstreams of a snapshot, each once, and a sentence for each entry that is left out."""
-    found: dict[str, Upstream] = {}
+    found: dict[str, Told] = {}
     problems: list[str] = []
     for each in told:
         if not isinstance(each, Upstream):
@@ -39,11 +55,11 @@ def sift(told: Iterable[Any]) -> tuple[tuple[Upstream, ...], list[str]]:
             problems.append(f"there are more than {MAX_MEMBERS}")
             break
         else:
-            found[each.key] = each
+            found[each.key] = asTold(each)
     return tuple(found.values()), problems
 
 
-def judge(known: Sequence[Upstream], told: Sequence[Upstream], allowEmpty: bool, maxShrink: int) -> Verdict:
+def judge(known: Sequence[Told], told: Sequence[Told], allowEmpty: bool, maxShrink: int) -> Verdict:
     """What to do with C{told} after C{known}.
 
     @param known: what the source told before, empty at first.
@@ -58,21 +74,15 @@ def judge(known: Sequence[Upstream], told: Sequence[Upstream], allowEmpty: bool,
     return Verdict.TAKE
 
 
-def areEqual(some: Sequence[Upstream], others: Sequence[Upstream]) -> bool:
-    """Whether two sequences say the same: order, identity and all that a source tells of each."""
-    return len(some) == len(others) and all(map(_isEqual, some, others))
+def areEqual(some: Sequence[Told], others: Sequence[Told]) -> bool:
+    """Whether two snapshots say the same: order, identity and all that a source tells of each."""
+    return [each.shape for each in some] == [each.shape for each in others]
 
 
-def _isEqual(one: Upstream, other: Upstream) -> bool:
-    return (one.key, one.weight, one.backup, one.maxConnections) == (
-        other.key, other.weight, other.backup, other.maxConnections,
-    ) and dict(one.metadata) == dict(other.metadata)  # fmt: skip
-
-
-def merge(written: Iterable[Upstream], *told: Iterable[Upstream]) -> tuple[Upstream, ...]:
+def merge(written: Iterable[Told], *told: Iterable[Told]) -> tuple[Told, ...]:
     """All members, each once: what the configuration writes stands, then the sources in their order."""
-    known: dict[str, Upstream] = {}
+    known: dict[str, Told] = {}
     for each in (written, *told):
-        for upstream in each:
-            known.setdefault(upstream.key, upstream)
+        for one in each:
+            known.setdefault(one.upstream.key, one)
     return tuple(known.values())

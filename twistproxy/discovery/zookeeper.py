@@ -97,7 +97,7 @@ class ZooKeeper(Service):
         """
         @param path: of the node.
         @param hosts: servers, host:port after commas; a /path at the end is what all paths are below of.
-        @param format: the URL of an address, with %s in its place.
+        @param format: the URL of an address, with %s in its place; options of an upstream may follow it, for all of them.
         @param read: names, data, or auto: JSON data, else the name if it has a port, else the data.
         @param weight: of those that have no other.
         @param weights: weights by address, or by host alone.
@@ -112,7 +112,7 @@ class ZooKeeper(Service):
         self._reactor = context.reactor
         self._path = path
         self._read = read
-        self._reader = EntryReader(format, weights or {}, weight)
+        self._reader = EntryReader(format, weights or {}, weight, directory=context.directory)
         self._subject = Subject(f"zookeeper {hosts}{path}")
         self._delay = backoffPolicy(initialDelay=1.0, maxDelay=_MAX_DELAY, factor=2.0)
         self._keeper: Any = None

@@ -125,6 +125,28 @@ class FormatTests(SynchronousTestCase):
         for text in ("http://a", "%s", "http://%s/%s", "ftp://%s", "http://a/%s", "http://%s/ä"):
             self.assertRaises(ValueError, EntryReader, text)
 
+    def test_optionsBehindItHoldForAllAddresses(self) -> None:
+        read = EntryReader("https://%s/base,weight=7,max-conns=9,server-name=web.example,insecure=yes").read
+        upstream = read("10.0.0.1:443,weight=3")
+        self.assertEqual((upstream.url, upstream.weight, upstream.maxConnections), ("https://10.0.0.1:443/base", 3, 9))
+        self.assertEqual((upstream.tls.serverName, upstream.tls.isInsecure), ("web.example", True))
+        other = read("https://other.example")
+        self.assertEqual((other.weight, other.tls.serverName, other.tls.isInsecure), (1, "", False))
+
+    def test_tlsThatCannotBeIsToldAtTheStart(self) -> None:
+        for text, problem in (
+            ("https://%s,ca=/nowhere/ca.pem", "/nowhere/ca.pem"), ("http://%s,ca=ca.pem", "ca is for https"),
+            ("https://%s,key=key.pem", "a key needs its certificate"), ("https://%s,insecure=perhaps", "neither yes nor no"),
+            ("https://%s,weight=many", "weight is a whole number"), ("https://%s,servername=a", "did you mean 'server-name'?"),
+        ):  # fmt: skip
+            self.assertIn(problem, str(self.assertRaises(ValueError, EntryReader, text)))
+
+    def test_aNameForTheCertificateIsForSourcesThatKnowIt(self) -> None:
+        entry = {"host": "10.0.0.1", "port": 443, "server-name": "web.example"}
+        self.assertEqual(EntryReader("https://%s", hasNames=True).read(entry).tls.serverName, "web.example")
+        self.assertEqual(EntryReader("https://%s").read(entry).tls.serverName, "")
+        self.assertEqual(EntryReader("http://%s", hasNames=True).read(entry).key, "http://10.0.0.1:443")
+
     def test_weightsHaveBounds(self) -> None:
         self.assertRaises(ValueError, EntryReader, weights={"a": 0})
         self.assertRaises(ValueError, EntryReader, weight=1001)
