@@ -289,6 +289,13 @@ srv = Plugin(
     summary="upstreams from SRV records, with their ports, weights and priorities",
     example="srv:_http._tcp.example.com",
 )
+httpJSON = Plugin(
+    "http-json",
+    "twistproxy.discovery.httpjson.httpJSON",
+    IUpstreamSource,
+    summary="upstreams from a JSON document at a URL, which is fetched again and again",
+    example="http-json:http\\://127.0.0.1\\:8500/upstreams.json:every=10s",
+)
 """Where upstreams may be found."""
 
 requireHTTPS = Plugin(
