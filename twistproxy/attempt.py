@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twistproxy.body import EMPTY, Body
 from twistproxy.errors import METHOD_NOT_ALLOWED, TRY_TIMEOUT, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.forwarding import keepsTrailers
-from twistproxy.messages import FrozenHeaders, Item, OutboundRequest, Outcome, Upstream
+from twistproxy.messages import FrozenHeaders, InboundRequest, Item, OutboundRequest, Outcome, Upstream
 from twistproxy.outgoing import framingLines, requestHead
 from twistproxy.replay import Replay
 from twistproxy.retrying import hasIdempotencyKey
@@ -20,6 +20,7 @@ from twistproxy.settings import Settings
 from twistproxy.splicing import Flow, FlowSource, Splicer
 from twistproxy.sweep import Sweeper
 from twistproxy.upgrade import TUNNEL
+from twistproxy.upstream.announcement import announcement
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.pool import ConnectionPool, Ticket
 from twistproxy.upstream.waiting import Place
@@ -66,6 +67,8 @@ class AttemptOwner(Protocol):
 class ResponseOwner(Protocol):
     """The exchange that an attempt is made for."""
 
+    inbound: InboundRequest
+
     def uploadPaused(self) -> None:
         """The upstream takes no more of the request for now."""
 
@@ -111,6 +114,7 @@ class UpstreamAttempt:
     bytesOut = 0
     connection: UpstreamConnection | None = None
     _ticket: Ticket | None = None
+    _header = b""  # of the PROXY protocol
     _place: Place | None = None  # in the line for a fresh connection
     _timer: Any = None
     _connected: float | None = None
@@ -174,7 +178,11 @@ class UpstreamAttempt:
             else:
                 self._connect(pool)
             return
-        connection = pool.acquire()
+        if upstream.proxyProtocol is None:
+            connection = pool.acquire()
+        else:
+            self._header = announcement(upstream.proxyProtocol, self._exchange.inbound)
+            connection = pool.acquireFor(self._header)
         if connection is not None:
             self._reused = True
             self._send(connection)
@@ -192,7 +200,7 @@ class UpstreamAttempt:
 
     def _connect(self, pool: ConnectionPool) -> None:
         """There is room for a connection: open it."""
-        self._ticket = ticket = pool.request(self)
+        self._ticket = ticket = pool.request(self, self._header)
         pool.open(ticket)
 
     def connectionReady(self, connection: UpstreamConnection) -> None:

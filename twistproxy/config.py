@@ -21,6 +21,7 @@ from twistproxy.messages import Upstream
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Network, Settings
 from twistproxy.tls.config import BY_DEFAULT, ServerTLS, UpstreamTLS
+from twistproxy.wire.proxyprotocol import Version
 
 
 @frozen
@@ -119,6 +120,7 @@ class UpstreamConfig:
     @ivar backup: whether it is asked only when all others are down.
     @ivar priority: it is asked only when all with a lower number are down.
     @ivar tls: what holds for TLS to it.
+    @ivar proxyProtocol: the version by which it is told who a connection is for; None: by none.
     """
 
     url: str
@@ -128,13 +130,22 @@ class UpstreamConfig:
     priority: int = 0
     place: str = field(default="", eq=False)
     tls: UpstreamTLS = BY_DEFAULT
+    proxyProtocol: Version | None = None
 
     def build(self) -> Upstream:
         """The upstream."""
         weight = 1 if self.weight is None else self.weight
         metadata = {"priority": self.priority} if self.priority else None
         limit = self.maxConnections
-        return Upstream(self.url, weight, metadata, backup=self.backup, maxConnections=limit, tls=self.tls)
+        return Upstream(
+            self.url,
+            weight,
+            metadata,
+            backup=self.backup,
+            maxConnections=limit,
+            tls=self.tls,
+            proxyProtocol=self.proxyProtocol,
+        )
 
 
 @frozen

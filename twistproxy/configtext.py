@@ -101,6 +101,8 @@ def _upstream(upstream: UpstreamConfig) -> str:
     if upstream.backup:
         table["backup"] = True
     table |= upstream.tls.words
+    if upstream.proxyProtocol is not None:
+        table["proxy-protocol"] = upstream.proxyProtocol
     return _toml(table if len(table) > 1 else upstream.url)
 
 

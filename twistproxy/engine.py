@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from twistproxy.errorpage import errorPage
 from twistproxy.errors import Fault, ProxyError
-from twistproxy.forwarding import Identity, identify
+from twistproxy.forwarding import Identity, addressOf, identify
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import Address, Destination, InboundRequest, Response, Upstream, newRequestId
 from twistproxy.retrying import RetryBudget
@@ -250,15 +250,17 @@ class Engine:
         for channel in list(self.channels):
             channel.abort()
 
-    def identify(self, peer: Any, scheme: str, destination: Destination | None = None) -> Identity:
+    def identify(
+        self, peer: Any, scheme: str, destination: Destination | None = None, transport: Any = None
+    ) -> Identity:
         """What is said about a client's connection.
 
         @param peer: its C{getPeer()}.
         @param destination: where it went before it was redirected to us.
+        @param transport: its own.
         """
-        host = getattr(peer, "host", None)
-        address = Address(host, peer.port) if isinstance(host, str) else Address()
-        return identify(address, scheme, self.trust, destination)
+        told = getattr(peer, "destination", None)
+        return identify(addressOf(peer), scheme, self.trust, destination, transport, told)
 
     def known(self, upstream: Upstream) -> Upstream:
         """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""

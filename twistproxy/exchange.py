@@ -97,7 +97,7 @@ class Exchange:
         self.outbound = outbound
         goal = destinationOf(head, identity.destination) if head.authority or identity.destination else None
         self.inbound = inbound = InboundRequest(
-            method, target, lines.items, address, identity.peer, scheme, head.minor, goal, identity.certificate
+            method, target, lines.items, address, identity.peer, scheme, head.minor, goal, identity
         )
         inbound.body = body
         inbound.outbound = outbound

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, frozen
 
@@ -85,6 +85,8 @@ class Identity:
     @ivar trust: which proxies are believed.
     @ivar destination: where the client's connection went before it was redirected to us; None when it was not.
     @ivar certificate: the client's, when it speaks TLS to us.
+    @ivar transport: the connection's; None when it has none of its own.
+    @ivar told: the address that the client connected to, as a header of the PROXY protocol told it.
     @ivar block: C{items} as they are sent.
     """
 
@@ -96,25 +98,51 @@ class Identity:
     trust: Trust = NOBODY
     destination: Destination | None = None
     certificate: CertificateSource | None = None
+    transport: Any = field(default=None, eq=False, repr=False)
+    told: Address | None = None
     block: bytes = field(init=False)
 
     @block.default
     def _block(self) -> bytes:
         return encodeLines(self.items)
 
+    @property
+    def local(self) -> Address:
+        """The address that the client connected to."""
+        if self.told is not None:
+            return self.told
+        if self.destination is not None:
+            return Address(self.destination.host, self.destination.port)
+        return Address() if self.transport is None else addressOf(self.transport.getHost())
 
-def identify(peer: Address, scheme: str, trust: Trust = NOBODY, destination: Destination | None = None) -> Identity:
+
+def addressOf(address: Any) -> Address:
+    """A transport's address as ours; one without a host is a UNIX socket's."""
+    host = getattr(address, "host", None)
+    if not isinstance(host, str):
+        return Address()
+    host = host.partition("%")[0]
+    return Address(host.removeprefix("::ffff:") if "." in host else host, address.port)
+
+
+def identify(
+    peer: Address,
+    scheme: str,
+    trust: Trust = NOBODY,
+    destination: Destination | None = None,
+    transport: Any = None,
+    told: Address | None = None,
+) -> Identity:
     """What to say about a connection from C{peer}.
 
     @param scheme: how the client reached us.
     @param trust: which proxies are believed.
     @param destination: where the connection went before it was redirected to us.
+    @param transport: the connection's.
+    @param told: where the client connected to, as the PROXY protocol told it.
     """
-    host = peer.host.partition("%")[0]
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    if host != peer.host:
-        peer = Address(host, peer.port)
+    peer = addressOf(peer)
+    host = peer.host
     items: list[Item] = []
     if host and trust.tells:
         raw = host.encode("ascii")
@@ -122,7 +150,7 @@ def identify(peer: Address, scheme: str, trust: Trust = NOBODY, destination: Des
         items.append((b"x-real-ip", b"X-Real-IP", raw))
     if trust.tells:
         items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
-    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust, destination)
+    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust, destination, None, transport, told)
 
 
 def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:

@@ -12,7 +12,7 @@ from binascii import hexlify
 from collections.abc import Callable, Sequence
 from itertools import count
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import frozen
 
@@ -97,6 +97,18 @@ class Destination:
     authority: str = ""
 
 
+class ConnectionFacts(Protocol):
+    """What is known of a client's connection, and made only when it is asked for."""
+
+    @property
+    def certificate(self) -> CertificateSource | None:
+        """What knows the client's certificate."""
+
+    @property
+    def local(self) -> Address:
+        """The address that the client connected to."""
+
+
 class InboundRequest:
     """A request as the client sent it. Nothing of it can be changed, but C{state} and C{body} belong to the plugins.
 
@@ -106,7 +118,7 @@ class InboundRequest:
     """
 
     __slots__ = (
-        "_certificate", "_client", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme",
+        "_client", "_connection", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme",
         "_state", "_target", "body", "finishers", "outbound",
     )  # fmt: skip
 
@@ -123,11 +135,11 @@ class InboundRequest:
         scheme: str,
         minor: int = 1,
         destination: Destination | None = None,
-        certificate: CertificateSource | None = None,
+        connection: ConnectionFacts | None = None,
     ) -> None:
         """@param headers: or their lines, which nobody changes."""
         self._destination = destination
-        self._certificate = certificate
+        self._connection = connection
         self._method = method
         self._target = target
         self._items = headers.items if isinstance(headers, FrozenHeaders) else headers
@@ -180,7 +192,13 @@ class InboundRequest:
     @property
     def clientCertificate(self) -> ClientCertificate | None:
         """The certificate that the client showed, verified; None without one, and where a proxy before us speaks TLS."""
-        return None if self._certificate is None else self._certificate.certificate
+        source = None if self._connection is None else self._connection.certificate
+        return None if source is None else source.certificate
+
+    @property
+    def local(self) -> Address:
+        """The address that the client connected to, as far as it is known."""
+        return Address() if self._connection is None else self._connection.local
 
     @property
     def minor(self) -> int:

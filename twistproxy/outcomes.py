@@ -13,6 +13,7 @@ from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 if TYPE_CHECKING:
     from twistproxy.messages import InboundRequest, Response
     from twistproxy.upstream.guard import Guard
+    from twistproxy.wire.proxyprotocol import Version
 
 
 class Upstream:
@@ -29,15 +30,18 @@ class Upstream:
     @ivar state: C{"up"}, or why it gets no requests, or fewer: a word of L{twistproxy.upstream.standing.TABLE} and, after
         a colon, the reason.
     @ivar tls: what holds for TLS to it.
+    @ivar proxyProtocol: the version of the PROXY protocol by which it is told who a connection is for; None: by none. Then a
+        connection serves one client only.
     """
 
     __slots__ = (
-        "backup", "guard", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "state", "tls", "url",
+        "backup", "guard", "inFlight", "key", "latency", "location", "maxConnections", "metadata", "proxyProtocol", "state",
+        "tls", "url",
         "weight",
     )  # fmt: skip
 
     def __init__(self, url: str, weight: int = 1, metadata: Mapping[str, Any] | None = None, *, backup: bool = False,
-                 maxConnections: int = 0, tls: UpstreamTLS = BY_DEFAULT) -> None:
+                 maxConnections: int = 0, tls: UpstreamTLS = BY_DEFAULT, proxyProtocol: Version | None = None) -> None:
         """@raise ValueError: when the URL can't be understood, or has no TLS that something is said of."""
         self.location = parseLocation(url)
         self.url = url
@@ -47,6 +51,9 @@ class Upstream:
             if not self.location.isSecure:
                 raise ValueError(f"{url!r} is no https URL: there is no TLS to it")
             self.key = ",".join((self.key, *(f"{name}={value}" for name, value in tls.words.items())))
+        self.proxyProtocol = proxyProtocol
+        if proxyProtocol is not None:
+            self.key += f",proxy-protocol={proxyProtocol}"
         if weight < 0:
             raise ValueError("a weight is not negative")
         self.weight = weight

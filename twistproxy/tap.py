@@ -39,8 +39,8 @@ class Options(usage.Options):
         self._helpTags: list[str] = []
 
     def opt_upstream(self, url: str) -> None:
-        """URL[,weight=N][,max-conns=N][,priority=N][,backup]: where requests go; http://, https://, unix:PATH, or the
-        SPEC of a plugin that finds upstreams. Repeatable."""
+        """URL[,weight=N][,max-conns=N][,priority=N][,backup][,proxy-protocol=v1|v2]: where requests go; http://, https://,
+        unix:PATH, or the SPEC of a plugin that finds upstreams. Repeatable."""
         self.words.upstreams.append(url)
 
     def opt_listen(self, endpoint: str) -> None:

@@ -258,6 +258,23 @@ class EndpointTests(CommandLineCase):
         self.assertEqual(len(self.configure(listeners=["tcp:0", "tcp:0"]).listeners), 2)
 
 
+class AnnouncingTests(CommandLineCase):
+    def test_upstreams(self) -> None:
+        urls = ["http://a,proxy-protocol=v2", "https://b,weight=2,proxy-protocol=v1,server-name=c", "http://a"]
+        made = self.configure(upstreams=urls)
+        self.assertEqual([each.proxyProtocol for each in made.pools[0].servers], ["v2", "v1", None])
+        self.assertEqual([each.build().proxyProtocol for each in made.pools[0].servers], ["v2", "v1", None])
+
+    def test_mistakes(self) -> None:
+        self.assertEqual(
+            self.problems(upstreams=["http://a,proxy-protocol=v3"]), ["--upstream #1: proxy-protocol is v1 or v2, not 'v3'"]
+        )
+        self.assertEqual(
+            self.problems(upstreams=["http://a,proxy-protocl=v1"]),
+            ["--upstream #1: an upstream has no option 'proxy-protocl'; did you mean 'proxy-protocol'?"],
+        )
+
+
 class ForwardTests(CommandLineCase):
     def test_defaults(self) -> None:
         made = self.configure(upstreams=[], forward=True)

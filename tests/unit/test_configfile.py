@@ -143,6 +143,11 @@ class ReadTests(FileCase):
              "listeners[1]: proxy-protocol names the networks of those who send it, such as 10.0.0.0/8; not 5"],
         )  # fmt: skip
 
+    def test_announcedUpstreams(self) -> None:
+        made = self.read('pools.a.upstreams = [{ url = "http://a", proxy-protocol = "v2" }]')
+        self.assertEqual(made.pools[0].servers[0].proxyProtocol, "v2")
+        self.assertEqual(self.read(configurationText(made)).pools[0].servers, made.pools[0].servers)
+
     def test_forward(self) -> None:
         made = self.read('[forward]\nallow = ["10.0.0.0/8", "port:22"]\ndeny = ".bad.example"')
         assert made.forward is not None

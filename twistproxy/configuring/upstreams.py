@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import quote, unquote
 
 from twistproxy.config import PluginUse, UpstreamConfig
@@ -16,8 +16,9 @@ from twistproxy.location import parseLocation
 from twistproxy.suggest import didYouMean, nearest
 from twistproxy.tls.config import BY_DEFAULT
 from twistproxy.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
+from twistproxy.wire.proxyprotocol import Version
 
-_OPTIONS: Final = (*UPSTREAM_OPTIONS, *TLS_OPTIONS)
+_OPTIONS: Final = (*UPSTREAM_OPTIONS, *TLS_OPTIONS, "proxy-protocol")
 
 
 def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
@@ -48,6 +49,9 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamCon
     backup = words.get("backup", False)
     if not isinstance(backup, bool):
         reader.wrong(where, f"backup is true or false, not {backup!r}")
+    version = words.get("proxy-protocol")
+    if version not in (None, *get_args(Version)):
+        reader.wrong(where, f"proxy-protocol is {' or '.join(get_args(Version))}, not {version!r}")
     said = {name: words[name] for name in TLS_OPTIONS if name in words}
     if said and url and not url.lower().startswith("https:"):
         reader.wrong(where, f"{next(iter(said))} is for https upstreams: there is no TLS to {url}")
@@ -56,7 +60,7 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamCon
     tls = readUpstreamTLS(reader, where, said) if said else BY_DEFAULT
     if tls is None:
         return None
-    return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where), tls)
+    return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where), tls, version)
 
 
 def _url(reader: Reader, where: str, written: Any) -> str:

@@ -23,5 +23,5 @@ def identityOf(engine: Engine, transport: Any, peer: ProxiedAddress | None, isTr
     isOurs = ISSLTransport.providedBy(transport)
     isSecure = isOurs or (peer is not None and peer.isSecure)
     there = originalDestination(transport) if isTransparent else None
-    identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http", there)
+    identity = engine.identify(peer or transport.getPeer(), "https" if isSecure else "http", there, transport)
     return evolve(identity, certificate=ConnectionCertificate(transport)) if isOurs else identity

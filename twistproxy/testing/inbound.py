@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from twistproxy.body import EMPTY, Body
 from twistproxy.forwarding import identify, outboundItems
 from twistproxy.messages import Address, HeadersLike, InboundRequest, OutboundRequest
@@ -37,8 +39,9 @@ def makeRequest(
     identity = identify(Address(client, 50000), scheme)
     options = b",".join(fields.getRawHeaders(b"connection", [])).lower().split(b",")
     items, address = outboundItems(fields.items, [each.strip() for each in options if each.strip()], identity)
-    shown = None if certificate is None else ShownCertificate(ClientCertificate(certificate))
-    request = InboundRequest(method, target, fields.items, address, identity.peer, scheme, certificate=shown)
+    if certificate is not None:
+        identity = evolve(identity, certificate=ShownCertificate(ClientCertificate(certificate)))
+    request = InboundRequest(method, target, fields.items, address, identity.peer, scheme, connection=identity)
     request.body = Body.of(body) if body else EMPTY
     request.outbound = OutboundRequest(method, target, items, request.body, address, scheme)
     return request

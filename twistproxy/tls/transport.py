@@ -48,16 +48,25 @@ class SecureTransport(Protocol):
 
     transport: Any
 
-    def __init__(self, context: SSLContext, above: Any, serverName: str | None = None, isServer: bool = True) -> None:
+    def __init__(
+        self,
+        context: SSLContext,
+        above: Any,
+        serverName: str | None = None,
+        isServer: bool = True,
+        preamble: bytes = b"",
+    ) -> None:
         """
         @param above: the protocol that speaks over this.
         @param serverName: for a client, whose certificate the server has to have.
+        @param preamble: what goes before all of TLS, as it is.
         """
         self._above = self.above = above
         self._incoming = MemoryBIO()
         self._outgoing = MemoryBIO()
         self._ssl: SSLObject = context.wrap_bio(self._incoming, self._outgoing, isServer, serverName)
         self._isServer = isServer
+        self._preamble = preamble
         self.isSecure = False
         self.isFull = False
         self._isClosing = False  # nothing more is written: our close_notify is sent, or there was no handshake
@@ -79,6 +88,8 @@ class SecureTransport(Protocol):
         """The connection is there: the protocol above hears of it now, and of the handshake's end by
         C{handshakeCompleted}, if it listens."""
         self._raw: Writer = writerFor(self.transport, self)
+        if self._preamble:
+            self._raw.write([self._preamble])
         self._above.makeConnection(self)
         if not self._isServer and not self._isAborted:
             self._handshake()

@@ -128,7 +128,7 @@ def _secureOrNot(
         return fail(ProxyError(TLS_FAILURE, str(error)))
     name = upstream.tls.serverName or location.host.partition("%")[0]
     try:
-        below = SecureTransport(context, connection, name, isServer=False)
+        below = SecureTransport(context, connection, name, isServer=False, preamble=connection.header)
     except ValueError as error:  # a name that no certificate can be for, as Python says it
         return fail(ProxyError(TLS_FAILURE, str(error)))
     opening = _open(reactor, location, settings, connection, below)

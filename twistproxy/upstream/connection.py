@@ -12,7 +12,7 @@ from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -81,6 +81,7 @@ class ConnectionOwner(Shape):
 class UpstreamConnection(Protocol):
     """A connection, idle or in use.
 
+    @ivar header: of the PROXY protocol, with which it began; empty for none.
     @ivar served: how many exchanges it has served before this one.
     @ivar made: fires with the connection when it is there, for whoever connects without an endpoint.
     @ivar secured: on a TLS connection, fires with the connection when the handshake is over.
@@ -94,9 +95,18 @@ class UpstreamConnection(Protocol):
     _upload: Flow | None = None  # what brings the request's, or did
 
     def __init__(
-        self, owner: ConnectionOwner, settings: Settings, sweeper: Sweeper, memory: ResponseMemory | None = None
+        self,
+        owner: ConnectionOwner,
+        settings: Settings,
+        sweeper: Sweeper,
+        memory: ResponseMemory | None = None,
+        header: bytes = b"",
     ) -> None:
-        """@param memory: of response heads that came before."""
+        """
+        @param memory: of response heads that came before.
+        @param header: of the PROXY protocol, with which it begins.
+        """
+        self.header = header
         self._owner = owner
         self._settings = settings
         self._sweeper = sweeper
@@ -127,6 +137,8 @@ class UpstreamConnection(Protocol):
         tune(self.transport, self._settings.tcpKeepAlive)
         self._writer = writerFor(self.transport, self)
         self._sweeper.watch(self)
+        if self.header and not ISSLTransport.providedBy(self.transport):  # which has sent it before all of TLS
+            self._writer.write([self.header])
         if self.made is not None:
             made, self.made = self.made, None
             made.callback(self)

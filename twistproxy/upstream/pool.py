@@ -35,10 +35,12 @@ class Waiter(Protocol):
 class Ticket:
     """A connection that is being opened for somebody, to be cancelled when the client leaves."""
 
-    __slots__ = ("_opening", "waiter")
+    __slots__ = ("_opening", "header", "waiter")
 
-    def __init__(self, waiter: Waiter) -> None:
+    def __init__(self, waiter: Waiter, header: bytes = b"") -> None:
+        """@param header: what the connection begins with."""
         self.waiter: Waiter | None = waiter
+        self.header = header
         self._opening: Deferred[UpstreamConnection] | None = None
 
     def cancel(self) -> None:
@@ -123,9 +125,21 @@ class ConnectionPool:
             return connection
         return None
 
-    def request(self, waiter: Waiter) -> Ticket:
+    def acquireFor(self, header: bytes) -> UpstreamConnection | None:
+        """As C{acquire}, for one client alone.
+
+        @param header: of the PROXY protocol, which the connection has to have begun with.
+        """
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at].header == header:
+                self._idle.append(self._idle.pop(at))
+                return self.acquire()
+        return None
+
+    def request(self, waiter: Waiter, header: bytes = b"") -> Ticket:
         """A new connection for who saw that this is not full, or has an idle one that will not do, which is closed for it.
 
+        @param header: of the PROXY protocol, which the connection begins with.
         @return: the ticket; call C{open} with it.
         """
         limit = self._upstream.maxConnections or self._usualLimit
@@ -134,7 +148,7 @@ class ConnectionPool:
         self.total += 1
         if limit:
             self._settle()
-        return Ticket(waiter)
+        return Ticket(waiter, header)
 
     def _settle(self) -> None:
         if not self.isClosed:  # else another pool may have the key by now
@@ -158,7 +172,7 @@ class ConnectionPool:
 
     def open(self, ticket: Ticket) -> None:
         """Open a connection for a ticket; it is counted already."""
-        connection = UpstreamConnection(self, self._settings, self._sweeper, self._memory)
+        connection = UpstreamConnection(self, self._settings, self._sweeper, self._memory, ticket.header)
         self._all.add(connection)
         try:
             opening = connect(self._reactor, self._upstream, self._settings, connection, self._contexts)

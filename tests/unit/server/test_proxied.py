@@ -11,6 +11,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.support.certificates import issued, ofTwisted, trustOfTwisted, write
 from tests.unit.loader.temporary import temporaryDirectory
+from tests.unit.server.announcing import AnnouncingFactory
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, Client, ProxyTestCase, get
 from twistproxy.messages import Address
 from twistproxy.server.proxied import ProxiedReactor
@@ -20,7 +21,6 @@ from twistproxy.testing.peers import RawClientFactory
 from twistproxy.tls.config import CertificateFiles, ServerTLS
 from twistproxy.tls.listening import SecureFactory
 from twistproxy.tls.store import CertificateStore
-from twistproxy.upstream.announcing import AnnouncingFactory
 from twistproxy.wire.proxyprotocol import TLV_SSL, encodeHeader
 
 HOST = "tls.example"
