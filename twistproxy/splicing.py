@@ -25,6 +25,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.reactor.connection import TCPConnection
 from twistproxy.sweep import NEVER, TICK, Sweeper
 from twistproxy.writing import Writer
 
@@ -345,7 +346,7 @@ def descriptorOf(transport: Any) -> int | None:
 
     The type decides, as wrappers claim the interfaces of what they wrap, and would be passed by.
     """
-    if not isinstance(transport, Connection) or ISSLTransport.providedBy(transport) or not transport.connected:
+    if not isinstance(transport, (Connection, TCPConnection)) or ISSLTransport.providedBy(transport) or not transport.connected:
         return None
     handle = transport.getHandle()
     return handle.fileno() if isinstance(handle, socket.socket) else None

@@ -5,7 +5,7 @@ two C{epoll_ctl} and a wake-up for each answer. Where nothing is in that buffer,
 same to everybody but the clock: measured, it is a third of a small request's cost. L{EagerWriter} does that with public
 interfaces only: C{ISystemHandle} for the socket, and being a pull producer to be told that the buffer is empty again.
 L{PlainWriter} is for all other transports: pyOpenSSL's, other reactors' own, those of tests; and a transport that knows
-better, as L{twistproxy.tls.transport.SecureTransport}, brings its own.
+better, as L{twistproxy.tls.transport.SecureTransport} and those of L{twistproxy.reactor}, brings its own.
 """
 
 from __future__ import annotations

@@ -19,6 +19,23 @@ from tests.unit.testing.worlds import MemoryWorld
 
 PERIOD = 0.004
 
+AT_ONCE = "its transports send at once what the kernel takes, so that less is ever too much"
+LARGE = "uvloop reads up to 256,000 bytes at once"
+NOT_ON_UVLOOP = {
+    "abortingWhileReadingDeliversNoMore": LARGE,
+    "losingWhileReadingDeliversNoMore": LARGE,
+    "pausingWhileReadingLeavesTheRest": LARGE,
+    "deliveriesAreAtMost64KiB": LARGE,
+    "aStreamingProducerIsPausedOnEveryWriteAboveTheMark": AT_ONCE,
+    "registeringAboveTheMarkDoesNotPauseButTheNextWriteDoes": AT_ONCE,
+    "loseConnectionWaitsForThePausedProducer": AT_ONCE,
+    "loseConnectionDoesNotWaitForAProducerThatIsNotPaused": AT_ONCE,
+    "aPullProducerIsAskedAtOnceAndWhenAllIsWritten": "it is asked once more: what was written before it came may be sent",
+    "addresses": "an address can be asked for after the loss, too",
+    "socketOptions": "TCP_NODELAY is on from the beginning",
+}
+"""Scenarios in which the uvloop reactor is another world by design, and why."""
+
 
 class SocketWorld(World):
     """The kernel's sockets and the reactor of this process."""
@@ -73,6 +90,8 @@ class SocketWorld(World):
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest_twisted.ensureDeferred
 async def test_realSocketsGiveTheSame(name: str, kind: str, tmp_path: Path) -> None:
+    if name in NOT_ON_UVLOOP and type(reactor).__name__ == "UvloopReactor":
+        pytest.skip(NOT_ON_UVLOOP[name])
     scenario, onTCP, onUNIX = SCENARIOS[name]
     real = SocketWorld(tmp_path if kind == "unix" else None)
     try:

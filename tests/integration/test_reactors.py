@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,36 @@ import pytest
 HERE = Path(__file__).parent
 NAMES = ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing", "splicing_bodies")
 FILES = [f"test_{name}.py" for name in NAMES]
+ON_UVLOOP = [*FILES, "test_network_contract.py", "test_tcp.py", "test_uvloop_transports.py", "../conformance/test_live.py"]
+
+
+def run(*words: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:warnings", *map(str, words)],
+        capture_output=True, text=True, timeout=150, cwd=HERE.parent.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["asyncio"])
-def test_allOfItHoldsOnOtherReactors(name: str) -> None:
-    words = ["-q", "-p", "no:cacheprovider", "-p", "no:warnings", f"--reactor={name}", *(HERE / each for each in FILES)]
+def test_allOfItHoldsOnAsyncio() -> None:
+    run("--reactor=asyncio", *(HERE / each for each in FILES))
+
+
+@pytest.mark.slow
+def test_allOfItHoldsOnUvloop() -> None:
+    pytest.importorskip("uvloop")
+    run("-p", "tests.support.uvloopreactor", "--reactor=asyncio", *(HERE / each for each in ON_UVLOOP))
+
+
+@pytest.mark.slow
+def test_twistedsOwnTestsPassOnUvloop() -> None:
+    pytest.importorskip("uvloop")
+    pytest.importorskip("hamcrest", reason="Twisted's tests need pyhamcrest")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words], capture_output=True, text=True, timeout=120, cwd=HERE.parent.parent
-    )
-    assert done.returncode == 0, done.stdout
-    assert " passed" in done.stdout
+        [sys.executable, "-m", "tests.support.twistedsuite"],
+        capture_output=True, text=True, timeout=150, cwd=HERE.parent.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20000:]
+    assert re.search(r"^PASSED \(.*successes=7\d\d\)", done.stdout, re.M), done.stdout[-2000:]

@@ -111,8 +111,9 @@ async def test_clientThatTakesItSlowlyGetsAllOfIt(network: Network, hurried: Hur
     server.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
     server.pour(b"x" * 65536, size // 65536)
     for _ in range(12):  # eighteen seconds of the proxy's
+        taken = client.total
         client.resume()
-        await deferLater(reactor, 0)
+        await client.until(lambda: client.total > taken)  # noqa: B023 - called before the next turn
         client.pause()
         await deferLater(reactor, 0.15)
     client.resume()

@@ -4,6 +4,7 @@ What ``twist`` and ``twistd`` find of twistproxy.
 Every start of any Twisted command may import this module, so it names things and imports nothing heavy.
 """
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from twistproxy.interfaces import (
@@ -25,6 +26,8 @@ revproxy = ServiceMaker(
     "A reverse proxy: HTTP/1.1 and upgrades to one or more upstreams, programmable with plugins.",
     "revproxy",
 )
+
+uvloop = Reactor("uvloop", "twistproxy.reactor.command", "uvloop's own transports under Twisted's contract (twistproxy).")
 
 random = Plugin(
     "random", "twistproxy.balancers.randomchoice.RandomChoice", IBalancer, summary="any, by weight", example="random:seed=1"

@@ -1,0 +1,78 @@
+"""The writer of a connection of uvloop's: see L{twistproxy.writing}."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from twistproxy.writing import WritingOwner
+
+if TYPE_CHECKING:
+    from twistproxy.reactor.connection import Connection
+
+JOINED: Final = 32 << 10
+"""Pieces up to this size together are joined: cheaper for uvloop than a vector of them."""
+
+
+@implementer(IPushProducer)
+class ConnectionWriter:
+    """Hands everything to uvloop, which sends at once what the kernel takes and says when that is too little."""
+
+    __slots__ = ("_connection", "_isResetting", "_owner", "isFull")
+
+    def __init__(self, connection: Connection, owner: WritingOwner) -> None:
+        self._connection = connection
+        self._owner = owner
+        self._isResetting = False
+        self.isFull = False
+        connection.registerProducer(self, True)
+
+    @property
+    def isEmpty(self) -> bool:
+        """L{twistproxy.writing.Writer.isEmpty}; never for TLS, which nobody may write past."""
+        return not self._connection.isWriting() and not self._connection.TLS
+
+    def write(self, pieces: list[bytes]) -> None:
+        """L{twistproxy.writing.Writer.write}."""
+        connection = self._connection
+        if not connection.isDirect:
+            connection.writeSequence(pieces)
+        elif len(pieces) == 1:
+            connection.send(pieces[0])
+        elif sum(map(len, pieces)) <= JOINED:
+            connection.send(b"".join(pieces))
+        else:
+            connection.sendPieces(pieces)
+
+    def handOver(self, owner: WritingOwner) -> bool:
+        """L{twistproxy.writing.Writer.handOver}."""
+        self._owner = owner
+        return self.isFull
+
+    def stop(self) -> None:
+        """L{twistproxy.writing.Writer.stop}."""
+        self._connection.unregisterProducer()
+
+    def reset(self) -> None:
+        """L{twistproxy.writing.Writer.reset}; a buffer that is not full counts as empty."""
+        self._isResetting = self.isFull
+        if not self.isFull:
+            self._connection.abortConnection()
+
+    def pauseProducing(self) -> None:
+        """uvloop's buffer is full."""
+        self.isFull = True
+        self._owner.writingPaused()
+
+    def resumeProducing(self) -> None:
+        """It is empty."""
+        self.isFull = False
+        if self._isResetting:
+            self._connection.abortConnection()
+        else:
+            self._owner.writingResumed()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; its protocol is told."""
