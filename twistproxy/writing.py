@@ -226,7 +226,7 @@ def _rest(pieces: list[bytes], sent: int) -> list[bytes]:
 
 def writerFor(transport: Any, owner: WritingOwner) -> Writer:
     """The fastest writer that is right for a transport."""
-    if IWriterSource.providedBy(transport):
+    if IWriterSource.implementedBy(type(transport)):  # not only provided: Twisted's wrappers claim what they wrap
         own: Writer = transport.makeWriter(owner)
         return own
     isPlain = ISystemHandle.providedBy(transport) and not ISSLTransport.providedBy(transport)

@@ -3,20 +3,24 @@
 Listening, accepting (with its care for a lack of descriptors), connecting, binding, timeouts, lock files and all errors
 are Twisted's code. What changes is which transport is made then. For ports that is a public attribute. For clients it
 is C{_connectDone}, which Twisted calls a hook, but names as private; and C{_makeTransport} and
-C{_fromListeningDescriptor} are private too. C{tests/unit/reactor} fails by name when one of them is gone.
+C{_fromListeningDescriptor} are private too. L{WatchingReactor} mends what uvloop does to everything else that has a
+descriptor. C{tests/unit/reactor} fails by name when one of Twisted's names is gone.
 """
 
 # mypy: allow-untyped-calls
 # Twisted's reactors carry no annotations.
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import sys
 from typing import Any, Final
 
+import uvloop
 from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Client as TCPClient
@@ -33,8 +37,38 @@ PRIVATE_NAMES: Final = (
     (unix.Connector, "_makeTransport"),
     (tcp.Port, "_fromListeningDescriptor"),
     (unix.Port, "_fromListeningDescriptor"),
+    (AsyncioSelectorReactor, "_readOrWrite"),
 )
 """What this module overrides or calls although its name says not to."""
+
+
+class WatchingReactor(AsyncioSelectorReactor):
+    """Twisted's asyncio reactor, whose readers and writers survive an error on their descriptor.
+
+    When libuv reports one, uvloop calls both once more, and then watches that descriptor no longer. Twisted's selectables
+    count on being called again while there is something to read.
+
+    @ivar loop: uvloop's.
+    """
+
+    loop: uvloop.Loop
+
+    def _readOrWrite(self, selectable: Any, read: bool) -> None:
+        super()._readOrWrite(selectable, read)
+        descriptor = (self._readers if read else self._writers).get(selectable)
+        if descriptor is not None:
+            asked = select.poll()
+            asked.register(descriptor, 0)
+            if asked.poll(0):
+                self.loop.call_soon(self._watchAgain, selectable, read)
+
+    def _watchAgain(self, selectable: Any, read: bool) -> None:
+        watched, add, remove = (
+            (self._readers, self.addReader, self.removeReader) if read else (self._writers, self.addWriter, self.removeWriter)
+        )
+        if selectable in watched:
+            remove(selectable)
+            add(selectable)
 
 
 class _BelowTLS(Turnwise, UpgradableConnection):

@@ -12,13 +12,12 @@ from typing import Any, Final
 
 import uvloop
 from twisted.internet import process
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistproxy.reactor._twisted import Connector, Port, SecureConnector, SecurePort, UNIXConnector, UNIXPort
+from twistproxy.reactor._twisted import Connector, Port, SecureConnector, SecurePort, UNIXConnector, UNIXPort, WatchingReactor
 from twistproxy.reactor.connection import Connection
 from twistproxy.reactor.interfaces import IReactorStandardTLS
 
@@ -29,7 +28,7 @@ HANDSHAKE_TIMEOUT: Final = 60.0
 
 
 @implementer(IReactorStandardTLS)
-class UvloopReactor(AsyncioSelectorReactor):
+class UvloopReactor(WatchingReactor):
     """Twisted's asyncio reactor, on uvloop, with uvloop's transports where there is a stream.
 
     @ivar loop: uvloop's loop, of this reactor alone.
