@@ -158,6 +158,7 @@ class PoolConfig:
     @ivar health: checks that all of them get.
     @ivar passive: checks that learn from the traffic.
     @ivar settings: those that differ from the proxy's, by attribute of L{Settings}.
+    @ivar tls: for https upstreams of which nothing else is said.
     """
 
     name: str
@@ -167,6 +168,7 @@ class PoolConfig:
     passive: tuple[PluginUse, ...] = ()
     settings: Mapping[str, Any] = field(factory=dict)
     place: str = field(default="", eq=False)
+    tls: UpstreamTLS = BY_DEFAULT
 
     @property
     def servers(self) -> tuple[UpstreamConfig, ...]:

@@ -22,13 +22,14 @@ from twistproxy.configuring.workers import readWorkers
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy, IRoundTripper
 from twistproxy.loader.finder import PluginSet
+from twistproxy.upstreamtext import TLS_OPTIONS
 
 TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path", "forward",
     "workers",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS, "tls")
-POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings")
+POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings", "tls")
 ROUTE_KEYS: Final = (
     "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",
 )  # fmt: skip
@@ -112,7 +113,14 @@ def _poolWords(reader: Reader, name: str, value: Any) -> PoolWords:
         indexed(f"{where}.health", _listed(table.get("health", []))),
         indexed(f"{where}.passive", _listed(table.get("passive", []))),
         readSettings(reader, lambda name: f"{where}.settings.{name}", settings.items(), POOL_SETTINGS),
+        tls=(f"{where}.tls", _upstreamTLS(reader, f"{where}.tls", table["tls"])) if "tls" in table else None,
     )
+
+
+def _upstreamTLS(reader: Reader, where: str, value: Any) -> Mapping[str, Any]:
+    table = _table(reader, where, value)
+    reader.keys(where, table, TLS_OPTIONS)
+    return {name: each for name, each in table.items() if name in TLS_OPTIONS}
 
 
 def _readRoute(reader: Reader, where: str, table: Mapping[str, Any]) -> RouteConfig:

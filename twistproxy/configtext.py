@@ -87,6 +87,8 @@ def _pool(pool: PoolConfig) -> Iterator[str]:
     yield f"balancer = {_use(pool.balancer)}"
     yield from _plugins("health", pool.health)
     yield from _plugins("passive", pool.passive)
+    if pool.tls.words:
+        yield f"tls = {_toml(pool.tls.words)}"
     yield from _ownSettings(pool.settings)
 
 

@@ -68,6 +68,16 @@ class Upstream:
     def __repr__(self) -> str:
         return f"<Upstream {self.key}>"
 
+    def secured(self, tls: UpstreamTLS) -> Upstream:
+        """The same with C{tls}, when it is an https upstream of which nothing was said."""
+        if tls == BY_DEFAULT or self.tls != BY_DEFAULT or not self.location.isSecure:
+            return self
+        made = Upstream(
+            self.url, self.weight, self.metadata, backup=self.backup, maxConnections=self.maxConnections, tls=tls
+        )
+        made.guard = self.guard
+        return made
+
 
 class Outcome(NamedTuple):
     """How one attempt at an upstream ended. Times are seconds, None when that point was not reached.

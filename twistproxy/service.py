@@ -190,7 +190,7 @@ class ProxyService(MultiService):
         """Have the pool's members follow its sources."""
         sources = [self._plugins[use] for use in pool.sources]
         settings = self._configuration.settings.with_(**pool.settings)
-        membership = follow(self.engine, self.engine.groups[pool.name], sources, settings)
+        membership = follow(self.engine, self.engine.groups[pool.name], sources, settings, pool.tls)
         self._memberships.append(membership)
         membership.setServiceParent(self)  # type: ignore[no-untyped-call]
 

@@ -12,14 +12,19 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.support.certificates import issued, write, writeAuthority
+from tests.unit.loader.temporary import temporaryDirectory
 from twistproxy import service as module
 from twistproxy.commandline import CommandLine, configure
 from twistproxy.config import buildPlugins
+from twistproxy.configfile import ConfigurationFile
 from twistproxy.discovery.subject import Subject
 from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.finder import findPlugins
 from twistproxy.messages import Upstream
 from twistproxy.service import ProxyService
+from twistproxy.tls.config import UpstreamTLS
+from twistproxy.tls.listening import SecureFactory
 
 
 @implementer(IUpstreamSource)
@@ -117,3 +122,69 @@ class ListeningTests(SynchronousTestCase):
         Late.subject.tell([Upstream("http://10.0.0.1")])
         self.reactor.advance(10)
         self.assertEqual((self.said, self.reactor.open), ([], []))
+
+
+class TLSTests(SynchronousTestCase):
+    """What the service makes of TLS in the configuration."""
+
+    def setUp(self) -> None:
+        self.patch(module, "_settleGarbage", lambda: None)
+        self.directory = temporaryDirectory(self)
+        self.cert, self.key = write(self.directory, issued("a.example"))
+        self.ca = writeAuthority(self.directory)
+
+    def start(self, text: str) -> ProxyService:
+        path = self.directory / "proxy.toml"
+        path.write_text(text)
+        plugins = findPlugins()
+        configuration = configure(CommandLine(), plugins, ConfigurationFile(str(path)))
+        self.reactor = Reactor()
+        self.service = ProxyService(self.reactor, configuration, buildPlugins(configuration, self.reactor))
+        self.patch(self.service, "_say", lambda line: self.said.append(line))
+        self.said: list[str] = []
+        self.service.startService()
+        self.addCleanup(self.stop)
+        return self.service
+
+    def stop(self) -> None:
+        stopped = self.service.stopService()
+        self.reactor.advance(20)
+        self.successResultOf(stopped)
+
+    def test_listeners(self) -> None:
+        tls = f'tls = {{ cert = "{self.cert}", key = "{self.key}" }}'
+        self.start(
+            'pools.a.upstreams = "http://10.0.0.1"\n'
+            f'[[listeners]]\nendpoint = "tcp:8443"\n{tls}\n[[listeners]]\nendpoint = "tcp:8444"\n{tls}\n'
+            '[[listeners]]\nendpoint = "tcp:8080"\n'
+        )
+        first, second, plain = (each[1] for each in self.reactor.tcpServers)
+        self.assertIs(first.store, second.store, "what says the same shares its certificates")
+        self.assertNotIsInstance(plain, SecureFactory)
+        self.assertEqual([each.partition("://")[0] for each in self.said], ["listening on https"] * 2 + ["listening on http"])
+
+    def test_certificatesAreWatched(self) -> None:
+        self.start(
+            'pools.a.upstreams = "http://10.0.0.1"\n'
+            f'[[listeners]]\nendpoint = "tls:8443:cert={self.cert}:key={self.key}"\n'
+        )
+        store = self.reactor.tcpServers[0][1].store
+        write(self.directory, issued("a.example", "b.example"))
+        self.reactor.advance(10)
+        self.assertEqual(store.certificates[0].names, ("a.example", "b.example"))
+
+    def test_whatASourceFindsHasTheTLSOfItsPool(self) -> None:
+        service = self.start(
+            '[pools.a]\nupstreams = "list:10.0.0.1:format=https\\\\://%s"\n'
+            f'tls = {{ server-name = "a.example", ca = "{self.ca}" }}\n'
+        )
+        (member,) = service.engine.groups["a"].members
+        self.assertEqual(member.tls, UpstreamTLS("a.example", self.ca))
+
+    def test_insecureUpstreamsAreNamedAtTheStart(self) -> None:
+        with capturedLogs() as events:
+            self.start('pools.a.upstreams = "https://10.0.0.1,insecure=yes"\n')
+        lines = [formatEvent(each) for each in events]
+        self.assertEqual([each for each in lines if "not verified" in each], [
+            "The certificate of https://10.0.0.1 is not verified: anybody may pose as it"
+        ])  # fmt: skip

@@ -19,6 +19,7 @@ from twistproxy.config import (
 from twistproxy.configuring.endpoints import DEFAULT_ENDPOINT, LOOPBACK_ENDPOINT
 from twistproxy.configuring.forward import DEFAULT_VIA
 from twistproxy.configuring.reading import Reader, Written
+from twistproxy.configuring.tls import readUpstreamTLS
 from twistproxy.configuring.upstreams import readUpstream
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
@@ -26,6 +27,7 @@ from twistproxy.interfaces import IBalancer, IHealthCheck, IPassiveCheck
 from twistproxy.routing import unreachable
 from twistproxy.settings import Settings
 from twistproxy.suggest import didYouMean
+from twistproxy.tls.config import BY_DEFAULT
 
 DEFAULT_POOL: Final = "default"
 DEFAULT_BALANCER: Final = "round-robin"
@@ -64,6 +66,7 @@ class PoolWords:
     """A pool as written.
 
     @ivar settings: by attribute of L{Settings}.
+    @ivar tls: with its place.
     """
 
     name: str
@@ -74,12 +77,14 @@ class PoolWords:
     passive: Sequence[Written] = ()
     settings: Mapping[str, Any] = Factory(dict)
     mayBeEmpty: bool = False
+    tls: Written | None = None
 
 
 def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
     """The pool; where something is wrong with it the reader knows."""
     before = len(reader.problems)
-    read = [readUpstream(reader, where, each) for where, each in words.upstreams]
+    tls = (None if words.tls is None else readUpstreamTLS(reader, *words.tls)) or BY_DEFAULT
+    read = [readUpstream(reader, where, each, tls) for where, each in words.upstreams]
     upstreams = tuple(each for each in read if each is not None)
     if not words.upstreams and not words.mayBeEmpty:
         reader.wrong(words.place, "a pool needs upstreams")
@@ -108,6 +113,7 @@ def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
         passive,
         words.settings,
         reader.place(words.place),
+        tls,
     )
 
 

@@ -14,30 +14,32 @@ from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.finder import PluginSet
 from twistproxy.location import parseLocation
 from twistproxy.suggest import didYouMean, nearest
-from twistproxy.tls.config import BY_DEFAULT
+from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 from twistproxy.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
 from twistproxy.wire.proxyprotocol import Version
 
 _OPTIONS: Final = (*UPSTREAM_OPTIONS, *TLS_OPTIONS, "proxy-protocol")
 
 
-def readUpstream(reader: Reader, where: str, value: Any) -> UpstreamConfig | PluginUse | None:
+def readUpstream(
+    reader: Reader, where: str, value: Any, tls: UpstreamTLS = BY_DEFAULT
+) -> UpstreamConfig | PluginUse | None:
     """C{URL[,weight=N][,max-conns=N][,priority=N][,backup]...}, a table of the same, or a plugin that finds upstreams."""
     if isinstance(value, Mapping):
-        return reader.plugin(where, IUpstreamSource, value) if "url" not in value else _server(reader, where, value)
+        return reader.plugin(where, IUpstreamSource, value) if "url" not in value else _server(reader, where, value, tls)
     if not isinstance(value, str):
         reader.wrong(where, "an upstream is a string or a table")
         return None
     if isPlugin(reader.found, value, IUpstreamSource):
         return reader.plugin(where, IUpstreamSource, value)
     try:
-        return _server(reader, where, splitUpstream(value.strip(), _OPTIONS))
+        return _server(reader, where, splitUpstream(value.strip(), _OPTIONS), tls)
     except ValueError as error:
         reader.wrong(where, str(error))
         return None
 
 
-def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamConfig | None:
+def _server(reader: Reader, where: str, words: Mapping[str, Any], poolTLS: UpstreamTLS) -> UpstreamConfig | None:
     before = len(reader.problems)
     url = _url(reader, where, words["url"])
     for name in words:
@@ -57,7 +59,8 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any]) -> UpstreamCon
         reader.wrong(where, f"{next(iter(said))} is for https upstreams: there is no TLS to {url}")
     if len(reader.problems) > before:
         return None
-    tls = readUpstreamTLS(reader, where, said) if said else BY_DEFAULT
+    default = poolTLS if url.lower().startswith("https:") else BY_DEFAULT
+    tls = readUpstreamTLS(reader, where, said) if said else default
     if tls is None:
         return None
     return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where), tls, version)

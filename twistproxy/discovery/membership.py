@@ -20,6 +20,7 @@ from twistproxy.discovery.snapshots import Told, Verdict, areEqual, asTold, judg
 from twistproxy.hooks import nameOf
 from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
+from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 from twistproxy.upstream.group import UpstreamGroup
 
 if TYPE_CHECKING:
@@ -32,14 +33,17 @@ _MAX_PROBLEMS: Final = 5
 """Bad entries of a snapshot that are told to the log one by one."""
 
 
-def follow(engine: Engine, group: UpstreamGroup, sources: Sequence[Any], settings: Settings) -> Membership:
+def follow(
+    engine: Engine, group: UpstreamGroup, sources: Sequence[Any], settings: Settings, tls: UpstreamTLS = BY_DEFAULT
+) -> Membership:
     """A service that has C{group} follow its sources; the connections to upstreams that no pool has are closed.
 
     @param sources: L{twistproxy.interfaces.IUpstreamSource}s.
+    @param tls: for https upstreams of which the sources say nothing.
     """
 
     def changed(members: Sequence[Upstream]) -> None:
-        group.setMembers(members)
+        group.setMembers([each.secured(tls) for each in members])
         engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
 
     return Membership(engine.reactor, group.name, group.members, sources, changed, settings)

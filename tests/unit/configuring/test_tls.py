@@ -16,6 +16,7 @@ from twistproxy.configfile import ConfigurationFile
 from twistproxy.configtext import configurationText
 from twistproxy.discovery.entries import EntryReader
 from twistproxy.errors import ConfigurationError
+from twistproxy.messages import Upstream
 from twistproxy.tls.config import CertificateFiles, ServerTLS, UpstreamTLS
 
 EXAMPLE = '{ cert = "cert.pem", key = "key.pem" }'
@@ -175,6 +176,38 @@ class TestUpstreams(TLSCase):
     def test_tables(self) -> None:
         made = self.file('[pools.a]\nupstreams = { url = "https://a", ca = "ca.pem", insecure = false }')
         self.assertEqual(made.pools[0].servers[0].tls, UpstreamTLS(ca=self.path("ca.pem")))
+
+    def test_ofAWholePool(self) -> None:
+        made = self.file(
+            """
+            [pools.a]
+            upstreams = ["https://a", "http://b", "https://c,server-name=d", "zookeeper:one"]
+            tls = { server-name = "app.internal", ca = "ca.pem" }
+            """
+        )
+        (pool,) = made.pools
+        ofPool = UpstreamTLS("app.internal", self.path("ca.pem"))
+        self.assertEqual([each.tls for each in pool.servers], [ofPool, UpstreamTLS(), UpstreamTLS("d")])
+        self.assertEqual(pool.tls, ofPool)
+        self.assertEqual(self.file(configurationText(made)).pools[0].tls, ofPool)
+        for text, sentence in [
+            ('tls = { sever-name = "a" }', "pools.a.tls.sever-name: unknown key; did you mean 'server-name'?"),
+            ('tls = { ca = "no.pem" }', f"pools.a.tls: {self.directory}/no.pem: No such file or directory"),
+            ("tls = 1", "pools.a.tls: is a table: write [pools.a.tls]"),
+        ]:
+            error = self.assertRaises(ConfigurationError, self.file, f'[pools.a]\nupstreams = "https://a"\n{text}')
+            self.assertIn(f"{self.directory}/proxy.toml: {sentence}", error.problems)
+
+    def test_whatASourceFinds(self) -> None:
+        ofPool, own = UpstreamTLS("app.internal"), UpstreamTLS("own")
+        found = Upstream("https://10.0.0.1", 3, {"a": 1}, backup=True, maxConnections=2)
+        made = found.secured(ofPool)
+        self.assertEqual((made.tls, made.weight, made.metadata, made.backup), (ofPool, 3, {"a": 1}, True))
+        self.assertEqual((made.maxConnections, made.url), (2, found.url))
+        self.assertNotEqual(made.key, found.key)
+        for each in (Upstream("http://10.0.0.1"), Upstream("https://10.0.0.1", tls=own)):
+            self.assertIs(each.secured(ofPool), each)
+        self.assertIs(found.secured(UpstreamTLS()), found)
 
     def test_oneServerUnderTwoNames(self) -> None:
         made = self.words(upstreams=("https://10.0.0.1,server-name=a", "https://10.0.0.1,server-name=b"))
