@@ -42,17 +42,17 @@ class MaxFails:
         """Too many, or not yet."""
         evidence = evidenceOf(outcome)
         fails: int = memory.get("fails", 0)
+        isOnTrial: bool = memory.get("isOnTrial", False)
         if evidence is Evidence.GOOD or (evidence is Evidence.SERVER_ERROR and outcome.code not in self._statuses):
-            if fails and now - memory["at"] >= self._timeout:
-                memory["fails"] = 0
+            if isOnTrial or (fails and now - memory["at"] >= self._timeout):
+                memory["fails"], memory["isOnTrial"] = 0, False
             return 0.0
         if fails and now - memory["first"] > self._timeout:
             fails = 0
         if not fails:
             memory["first"] = now
         memory["fails"], memory["at"] = fails + 1, now
-        if fails + 1 < self._fails:
+        if not isOnTrial and fails + 1 < self._fails:
             return 0.0
-        memory["fails"] = self._fails - 1  # one more in its trial is too many again
-        memory["first"] = now + self._timeout
+        memory["isOnTrial"] = True  # until a good answer one more is too many
         return self._timeout

@@ -73,8 +73,10 @@ class MaxFailsTests(SynchronousTestCase):
         self.assertEqual(judged(check, (0, REFUSED), (10, ended()), (10, REFUSED)), [0, 0, 0])
 
     def test_oneMoreAfterItsTimeIsTooMany(self) -> None:
-        check = MaxFails(3, 10.0)
-        self.assertEqual(judged(check, (0, REFUSED), (0, REFUSED), (0, REFUSED), (11, REFUSED)), [0, 0, 10, 10])
+        """However long after: nginx forgets failures at a good answer only."""
+        for later in (11, 25, 1000):
+            events = [(0, REFUSED), (0, REFUSED), (0, REFUSED), (later, REFUSED), (2 * later, ended()), (2 * later, REFUSED)]
+            self.assertEqual(judged(MaxFails(3, 10.0), *events), [0, 0, 10, 10, 0, 0])
 
     def test_aGoodOneAfterItsTimeForgivesAll(self) -> None:
         check = MaxFails(3, 10.0)
@@ -293,6 +295,27 @@ class ProxyTests(SynchronousTestCase):
             broken.respond(200)
             self.assertEqual(self.codes(harness, 6), [200] * 6)
             self.assertEqual(harness.members[0].state, "up")
+
+    def test_asNginx(self) -> None:
+        """What nginx 1.22 was seen to do with C{max_fails=2 fail_timeout=2s}: how many of some requests try the broken one."""
+        broken, well = FakeUpstream().closeAfter(0), FakeUpstream()
+        with ProxyHarness(upstreams=[broken, well], passive="max-fails:2:timeout=2s") as harness:
+
+            def tries(count: int) -> int:
+                before = len(broken.requests)
+                for _ in range(count):
+                    answer = harness.get("/")
+                    harness.advance(0.05)  # before the next try
+                    self.assertEqual(answer.status, 200)
+                return len(broken.requests) - before
+
+            found = [tries(10)]
+            harness.advance(5)
+            found += [tries(6), tries(4)]
+            broken.respond(200)
+            harness.advance(5)
+            found += [tries(1) + tries(10)]
+            self.assertEqual(found, [2, 1, 0, 5])
 
     def test_outlier(self) -> None:
         broken, well = FakeUpstream(500), FakeUpstream(body=b"well")
