@@ -14,14 +14,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from twisted.application.reactors import getReactorTypes
 
 from tests.support.certificates import authority, issued, pem
 from tests.support.process import LIMIT, TWIST, Child, waitFor
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+
+
+HAS_UVLOOP = "uvloop" in {each.shortName for each in getReactorTypes()} and find_spec("uvloop") is not None
+REACTORS = pytest.mark.parametrize(
+    "reactor", ["", pytest.param("uvloop", marks=pytest.mark.skipif(not HAS_UVLOOP, reason="needs uvloop"))]
+)
 
 
 class Upstream:
@@ -155,7 +163,7 @@ def inBackground(call: Callable[[], object]) -> tuple[threading.Thread, list[obj
     return thread, results
 
 
-@pytest.mark.parametrize("reactor", ["", "asyncio"])
+@REACTORS
 def test_connectionsAreSharedOutAndLogsAreWhole(tmp_path: Path, upstream: Upstream, reactor: str) -> None:
     log = tmp_path / "access.log"
     with Proxy(tmp_path, upstream, "--access-log", str(log), reactor=reactor) as proxy, ExitStack() as stack:
@@ -241,7 +249,8 @@ def test_workersEndWithTheirSupervisor(tmp_path: Path, upstream: Upstream) -> No
         waitFor(lambda: not any(isAlive(each) for each in workers), "workers are left over")
 
 
-def test_aUnixSocketKeepsItsModeAndItsPlace(tmp_path: Path, upstream: Upstream) -> None:
+@REACTORS
+def test_aUnixSocketKeepsItsModeAndItsPlace(tmp_path: Path, upstream: Upstream, reactor: str) -> None:
     path = tmp_path / "proxy.sock"
 
     def get() -> bytes:
@@ -251,7 +260,7 @@ def test_aUnixSocketKeepsItsModeAndItsPlace(tmp_path: Path, upstream: Upstream) 
             client.sendall(b"GET /u HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             return client.makefile("rb").read()
 
-    with Proxy(tmp_path, upstream, listen=f"unix:{path}:mode=660") as proxy:
+    with Proxy(tmp_path, upstream, listen=f"unix:{path}:mode=660", reactor=reactor) as proxy:
         assert f"listening on unix:{path}" in proxy.said
         assert get().endswith(b"/u")
         first = proxy.workers

@@ -103,6 +103,7 @@ class Task:
     @ivar words: the command line's.
     @ivar listeners: for each listener of the configuration the ports that its endpoint makes, in the order in which it does.
     @ivar secret: of this run, the same for all workers.
+    @ivar pythonPath: C{PYTHONPATH} as the supervisor found it: the worker's own is made for its start alone.
     """
 
     number: int
@@ -111,6 +112,7 @@ class Task:
     words: CommandLine
     listeners: tuple[tuple[Port, ...], ...]
     secret: str
+    pythonPath: str | None = None
 
     def encode(self) -> bytes:
         """One line."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 from twisted.python.failure import Failure
@@ -16,6 +17,9 @@ from twistproxy.workers.connection import FROM_SUPERVISOR, TO_SUPERVISOR
 from twistproxy.workers.lines import Lines, Task, decode, encode
 
 _log: Final = Logger()
+
+LAST_WORDS: Final = 1.0
+"""Seconds for the output of a process that has ended."""
 
 FIRST_INHERITED: Final = 5
 """From this number on a worker has its sockets."""
@@ -42,6 +46,9 @@ class WorkerProcess(ProcessProtocol):
     transport: Any
     isReady = False
     isStopping = False
+    _reactor: Any = None
+    _ending: IDelayedCall | None = None
+    _hasEnded = False
 
     def __init__(self, owner: Owner, number: int) -> None:
         self.number = number
@@ -57,6 +64,7 @@ class WorkerProcess(ProcessProtocol):
         @param descriptors: what it inherits, by the number that the task calls it.
         @raise OSError: when no process can be had.
         """
+        self._reactor = reactor
         path = os.pathsep.join(each for each in sys.path if each)
         with open(os.devnull, "rb") as nothing:
             reactor.spawnProcess(
@@ -110,7 +118,13 @@ class WorkerProcess(ProcessProtocol):
             else:
                 self._owner.workerSaid(self, said)
         else:
-            print(line.decode(errors="replace"), file=terminal("stdout" if descriptor == 1 else "stderr"), flush=True)
+            self._print(line.decode(errors="replace"), isError=descriptor == 2)
+
+    def _print(self, text: str, *, isError: bool) -> None:
+        if isError:
+            print(f"worker {self.number}: {text}", file=terminal("stderr"), flush=True)
+        else:
+            print(text, file=terminal("stdout"), flush=True)
 
     def _relay(self, text: str) -> None:
         """Log what a worker logged, under its name."""
@@ -120,8 +134,20 @@ class WorkerProcess(ProcessProtocol):
         event["worker"] = self.number
         globalLogPublisher(event)
 
+    def processExited(self, reason: Failure) -> None:
+        """It is gone, but what it has said may still come, even for ever: from what it has started and left."""
+        self._ending = self._reactor.callLater(LAST_WORDS, self._ended, reason)
+
     def processEnded(self, reason: Failure) -> None:
-        """It is gone."""
+        """It is gone, and has said everything."""
+        self._ended(reason)
+
+    def _ended(self, reason: Failure) -> None:
+        if self._hasEnded:
+            return
+        self._hasEnded = True
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
         value: Any = reason.value
         signal, code = getattr(value, "signal", None), getattr(value, "exitCode", None)
         self._owner.workerEnded(self, f"by signal {signal}" if signal is not None else f"with status {code or 0}")

@@ -113,6 +113,7 @@ class Supervisor(Service):
         )
         task = Task(
             number, self._configuration.workers, self._reactorName, self._words, listeners, runSecret().hex(),
+            os.environ.get("PYTHONPATH"),
         )  # fmt: skip
         worker = WorkerProcess(self, number)
         try:
@@ -330,7 +331,12 @@ def reactorNameOf(reactor: Any, types: Callable[[], Any]) -> str:
 
     @param types: gives the reactors that there are, L{twisted.application.reactors.getReactorTypes}.
     """
-    for each in types():
-        if getattr(each, "moduleName", None) == type(reactor).__module__:
-            return str(each.shortName)
+    module = type(reactor).__module__
+    named = {str(getattr(each, "moduleName", "")): str(each.shortName) for each in types()}
+    if module in named:
+        return named[module]
+    for name, shortName in named.items():  # the class may be in a module beside that of its C{install}
+        package = name.rpartition(".")[0]
+        if package and package != "twisted.internet" and module.startswith(f"{package}."):
+            return shortName
     return ""

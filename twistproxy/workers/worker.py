@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
 from twisted.application.reactors import installReactor
 from twisted.internet.stdio import StandardIO
 from twisted.logger import ILogObserver, Logger, globalLogBeginner
@@ -86,7 +87,7 @@ class Worker:
             for port in listener:
                 for each in port.descriptors:
                     os.close(each)
-        self._task = Task(self._task.number, self._task.count, "", self._task.words, (), "")
+        self._task = evolve(self._task, listeners=())
 
     def _checked(self, pool: str, upstream: Upstream, check: str, health: Health, rise: int, fall: int) -> None:
         """One of our checks has a result: the others want it too."""
@@ -137,6 +138,10 @@ def main() -> None:
     """Serve until the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the supervisor tells us
     task = readTask(FROM_SUPERVISOR)
+    if task.pythonPath is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = task.pythonPath  # what plugins start gets the path that the supervisor was given
     setRunSecret(bytes.fromhex(task.secret))
     if task.reactor:
         installReactor(task.reactor)

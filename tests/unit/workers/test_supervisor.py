@@ -66,6 +66,7 @@ class Process:
         self.sent: list[dict[str, Any]] = []
         self.task: Task | None = None
         self.signals: list[str] = []
+        self.isHeld = False
         protocol.transport = self
 
     def writeToChild(self, descriptor: int, data: bytes) -> None:
@@ -83,7 +84,9 @@ class Process:
 
     def ends(self, status: int | None = None, signal: int | None = None) -> None:
         reason: Exception = ProcessDone(0) if status == 0 else ProcessTerminated(status, signal)
-        self.protocol.processEnded(Failure(reason))
+        self.protocol.processExited(Failure(reason))
+        if not self.isHeld:
+            self.protocol.processEnded(Failure(reason))
 
     def taken(self) -> list[Any]:
         """What it was told since this was asked last, shortened."""
@@ -263,6 +266,17 @@ class EndTests(SupervisorCase):
         self.assertEqual(len(self.reactor.processes), 3)
 
 
+    def test_whatItStartedMayKeepItsOutputOpen(self) -> None:
+        self.made(2)
+        self.ready(1, 2)
+        self.reactor.latest(1).isHeld = True
+        self.reactor.latest(1).ends(signal=9)
+        self.assertEqual(len(self.reactor.processes), 2)
+        self.reactor.advance(1)
+        self.reactor.advance(0)
+        self.assertEqual(len(self.reactor.processes), 3)
+
+
 class StopTests(SupervisorCase):
     def test_allDrain(self) -> None:
         made = self.made(2)
@@ -405,6 +419,8 @@ class OutputTests(SupervisorCase):
         one.childDataReceived(1, b" and half\nend")
         one.childConnectionLost(1)
         self.assertEqual(self.out.getvalue(), "whole\nhalf and half\nend\n")
+        other.childDataReceived(2, b"oh\n")
+        self.assertEqual(self.err.getvalue(), "worker 2: oh\n")
 
     def test_eventsAreLoggedUnderTheWorkersName(self) -> None:
         from twisted.logger import Logger, LogLevel, eventAsJSON, globalLogPublisher
@@ -428,4 +444,8 @@ class ReactorNameTests(SynchronousTestCase):
             moduleName = __name__
 
         self.assertEqual(reactorNameOf(Reactor(), lambda: [Installer]), "mine")
+        self.assertEqual(reactorNameOf(Clock(), lambda: [Installer]), "")
+        Installer.moduleName = __name__.rpartition(".")[0] + ".command"
+        self.assertEqual(reactorNameOf(Reactor(), lambda: [Installer]), "mine")
+        Installer.moduleName = "twisted.internet.other"
         self.assertEqual(reactorNameOf(Clock(), lambda: [Installer]), "")
