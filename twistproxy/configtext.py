@@ -21,7 +21,7 @@ from twistproxy.loader.secret import MASK, Secret
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Settings, describeSettings, formatSetting
 from twistproxy.tls.config import ServerTLS
-from twistproxy.units import formatDuration, formatSize
+from twistproxy.units import formatDuration, formatShare, formatSize
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
@@ -203,6 +203,8 @@ def valueText(value: Any, words: str = "") -> str:
         return formatDuration(value)
     if words == "size":
         return formatSize(value)
+    if words == "share":
+        return formatShare(value)
     if isinstance(value, (list, tuple, set, frozenset)):
         return ",".join(map(valueText, value)) or "none"
     if isinstance(value, re.Pattern):

@@ -214,7 +214,8 @@ class InboundRequest:
 
     def whenFinished(self, call: Callable[[Any], None]) -> None:
         """Have C{call} called once all of this is over: the answer went out to its last byte, or broke off, or the client
-        left, or the tunnel closed. It gets what an access log gets (L{twistproxy.interfaces.IAccessLog}).
+        left, or the tunnel closed. It gets the exchange: C{code}, C{error} (a L{ProxyError} or None), C{upstream}, C{attempts},
+        C{bytesOut}, and C{started} by the reactor's clock.
         """
         if self.finishers is None:
             self.finishers = []

@@ -18,12 +18,12 @@ from zope.interface import Interface, implementer
 
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.secret import Secret
-from twistproxy.units import Duration, Size
+from twistproxy.units import Duration, Share, Size
 
 if TYPE_CHECKING:
     from twistproxy.loader.options import Option
 
-__all__ = ["Duration", "Plugin", "Secret", "Size"]
+__all__ = ["Duration", "Plugin", "Secret", "Share", "Size"]
 
 
 @implementer(IPlugin, IPluginFactory)

@@ -27,6 +27,7 @@ from twistproxy.errors import ConfigurationError
 from twistproxy.forward.assembly import surround
 from twistproxy.health.checking import HealthChecks
 from twistproxy.messages import Upstream
+from twistproxy.middleware.statistics import Statistics
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.routing import Router
 from twistproxy.server.proxied import ProxiedReactor
@@ -175,6 +176,11 @@ class ProxyService(MultiService):
                 checking.setServiceParent(self)  # type: ignore[no-untyped-call]
                 if worker is not None:
                     worker.addChecks(checking)
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """The figures of each C{statistics} of the configuration, by its name; of two of the same name, the last."""
+        found = [each for each in self._plugins.values() if isinstance(each, Statistics)]
+        return {str(each.name): each.snapshot() for each in found}
 
     def _accessLog(self, config: AccessLogConfig | PluginUse) -> Any:
         if isinstance(config, PluginUse):

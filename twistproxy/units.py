@@ -1,6 +1,6 @@
-"""Durations and sizes as people write them: C{500ms}, C{10s}, C{5m}; C{64KiB}, C{1MiB}.
+"""Durations and sizes as people write them: C{500ms}, C{10s}, C{5m}; C{64KiB}, C{1MiB}; and shares: C{50%}.
 
-The one place that turns such text into seconds (float) and bytes (int) and back. L{Duration} and L{Size} are
+The one place that turns such text into seconds (float) and bytes (int) and back. L{Duration}, L{Size} and L{Share} are
 the annotations by which settings and plugin constructors say that they take one.
 """
 
@@ -15,6 +15,9 @@ Duration = Annotated[float, "duration"]
 
 Size = Annotated[int, "size"]
 """A number of bytes; written as C{512}, C{64KiB}, C{1MiB}, C{2GiB}, or decimal C{64kB}, C{1MB}, C{2GB}."""
+
+Share = Annotated[float, "share"]
+"""A part of a whole, 0.0 to 1.0; written as C{50%} or C{0.5}."""
 
 _NUMBER: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})\s*([A-Za-z]*)\s*\Z")
 _SECONDS: Final[dict[str, int | Decimal]] = {
@@ -63,6 +66,26 @@ def parseSize(text: str) -> int:
     if found is None or found[2].lower() not in _BYTES:
         raise ValueError(f"{text!r} is not a size (want one such as 512, 64KiB, 1MiB)")
     return int(Decimal(found[1]) * _BYTES[found[2].lower()])
+
+
+def parseShare(text: str) -> float:
+    """The part, from 0.0 to 1.0, that C{text} names.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    number, mark, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if mark else 1)
+    except ValueError:
+        share = -1.0
+    if rest or not 0 <= share <= 1:
+        raise ValueError(f"{text!r} is not a share (want one such as 50% or 0.5)")
+    return share
+
+
+def formatShare(share: float) -> str:
+    """C{share} as a percentage."""
+    return f"{share * 100:g}%"
 
 
 def formatDuration(seconds: float) -> str:

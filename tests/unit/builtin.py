@@ -171,9 +171,15 @@ class MiddlewareTestCase(PluginTestCase):
         if isinstance(result, Response):
             return result
         waiting = ensureDeferred(result) if isawaitable(result) and not isinstance(result, Deferred) else result
-        waiting.addBoth(found.append)
+
+        def note(result: Any) -> Any:
+            found.append(result)
+            return result
+
+        waiting.addBoth(note)
         if not found:
             return waiting
+        waiting.addErrback(lambda failure: None)
         if isinstance(found[0], Failure):
             error = found[0].value
             if not isinstance(error, ProxyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.units import formatDuration, formatSize, parseDuration, parseSize
+from twistproxy.units import formatDuration, formatShare, formatSize, parseDuration, parseShare, parseSize
 
 
 class DurationTests(SynchronousTestCase):
@@ -112,3 +112,14 @@ class SizeTests(SynchronousTestCase):
         ):
             self.assertEqual(formatSize(size), text)
             self.assertEqual(parseSize(text), size)
+
+
+class TestShares(SynchronousTestCase):
+    def test_read(self) -> None:
+        for text, share in (("50%", 0.5), ("0.5", 0.5), ("0", 0.0), ("1", 1.0), ("100 %", 1.0), ("12.5%", 0.125)):
+            self.assertEqual(parseShare(text), share)
+        for text in ("", "%", "150%", "2", "-1", "half", "50%%", "5%0", "nan", "inf"):
+            self.assertRaises(ValueError, parseShare, text)
+
+    def test_written(self) -> None:
+        self.assertEqual([formatShare(share) for share in (0.5, 0.125, 1.0, 0.0)], ["50%", "12.5%", "100%", "0%"])

@@ -315,6 +315,21 @@ rateLimit = Plugin(
     summary="lets so many requests a second in, of each client or other key",
     example="rate-limit:rate=50:burst=10:key=client",
 )
+circuitBreaker = Plugin(
+    "circuit-breaker",
+    "twistproxy.middleware.circuitbreaker.CircuitBreaker",
+    IMiddleware,
+    IPassiveCheck,
+    summary="gives what fails too often a pause",
+    example="circuit-breaker:errors=50%:volume=20:open=10s",
+)
+statistics = Plugin(
+    "statistics",
+    "twistproxy.middleware.statistics.Statistics",
+    IMiddleware,
+    summary="counts requests, rates, failures and times",
+    example="statistics:name=all:log=1m",
+)
 ipFilter = Plugin(
     "ip-filter",
     "twistproxy.middleware.ipfilter.IPFilter",

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from twistproxy.loader.secret import Secret
 from twistproxy.suggest import didYouMean
-from twistproxy.units import parseDuration, parseSize
+from twistproxy.units import parseDuration, parseShare, parseSize
 
 _YES: Final = frozenset({"yes", "true", "on", "1"})
 _NO: Final = frozenset({"no", "false", "off", "0"})
@@ -215,7 +215,11 @@ def _shown(value: Any) -> str:
 
 
 _SEQUENCES: Final[tuple[Any, ...]] = (list, tuple, set, frozenset, Sequence)
-_UNITS: Final[Mapping[str, Callable[[str], float]]] = {"duration": parseDuration, "size": parseSize}
+_UNITS: Final[Mapping[str, Callable[[str], float]]] = {
+    "duration": parseDuration,
+    "size": parseSize,
+    "share": parseShare,
+}
 _SCALARS: Final[Mapping[Any, Callable[[Any], Any]]] = {
     str: _text,
     bytes: lambda value: _text(value).encode(),

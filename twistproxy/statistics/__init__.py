@@ -1,0 +1,1 @@
+"""Counting what happens: plain objects that anybody may read."""

@@ -1,0 +1,86 @@
+"""What came through one place: counts, rates, failures by their reason, times. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+from twistproxy.statistics.histogram import Histogram
+
+_SECONDS: Final = 60
+
+
+class Recent:
+    """How many there were in each of the last sixty seconds."""
+
+    __slots__ = ("_counts", "_last")
+
+    def __init__(self) -> None:
+        self._counts = [0] * _SECONDS
+        self._last = 0
+
+    def add(self, now: float) -> None:
+        """One more."""
+        self._counts[self._advance(now)] += 1
+
+    def rate(self, now: float, seconds: int) -> float:
+        """How many a second, over so many whole seconds before this one; at most 59."""
+        at = self._advance(now)
+        return sum(self._counts[(at - back) % _SECONDS] for back in range(1, seconds + 1)) / seconds
+
+    def _advance(self, now: float) -> int:
+        second = int(now)
+        for each in range(max(self._last + 1, second - _SECONDS + 1), second + 1):
+            self._counts[each % _SECONDS] = 0
+        self._last = max(self._last, second)
+        return self._last % _SECONDS
+
+
+class Counters:
+    """What came through.
+
+    @ivar requests: that ended.
+    @ivar statuses: how many, by status.
+    @ivar failures: how many, by the reason's word.
+    @ivar bytesIn: of requests' bodies.
+    @ivar bytesOut: of answers' bodies, tunnels included.
+    @ivar latency: seconds from the request's head to the end of its answer.
+    """
+
+    __slots__ = ("_recent", "bytesIn", "bytesOut", "failures", "latency", "requests", "statuses")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.statuses: Counter[int] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.bytesIn = 0
+        self.bytesOut = 0
+        self.latency = Histogram()
+        self._recent = Recent()
+
+    def add(self, now: float, status: int, reason: str, seconds: float, bytesIn: int, bytesOut: int) -> None:
+        """One ended.
+
+        @param reason: the word for its failure; empty for none.
+        @param seconds: that it took.
+        """
+        self.requests += 1
+        self.statuses[status] += 1
+        if reason:
+            self.failures[reason] += 1
+        self.bytesIn += bytesIn
+        self.bytesOut += bytesOut
+        self.latency.add(seconds)
+        self._recent.add(now)
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """Plain figures."""
+        return {
+            "requests": self.requests,
+            "rate": {"1s": self._recent.rate(now, 1), "10s": self._recent.rate(now, 10), "59s": self._recent.rate(now, 59)},
+            "statuses": dict(sorted(self.statuses.items())),
+            "failures": dict(self.failures),
+            "bytesIn": self.bytesIn,
+            "bytesOut": self.bytesOut,
+            "latency": self.latency.snapshot(),
+        }
