@@ -68,7 +68,7 @@ class FlowSource(Shape):
         """So many bytes left the source."""
 
     def flowEnded(self) -> None:
-        """The flow has left: the source's transport is read again, unless there is a reason against it."""
+        """The flow has left: the source's transport is to be read again, unless there is a reason against it."""
 
     def flowBroken(self, error: OSError) -> None:
         """The source's connection is broken; told behind C{flowEnded}, as the transport may see a clean end now."""
@@ -183,8 +183,8 @@ class Flow:
     """
 
     __slots__ = (
-        "_held", "_isOver", "_left", "_outlet", "_pipe", "_pipes", "_reactor", "_source", "_sourceFile", "_sweeper", "_writer",
-        "deadline", "isWaiting", "target",
+        "_held", "_isOver", "_isWatching", "_left", "_outlet", "_pipe", "_pipes", "_reactor", "_source", "_sourceFile", "_sweeper", "_transport",
+        "_writer",        "deadline", "isWaiting", "target",
     )  # fmt: skip
 
     def __init__(
@@ -193,13 +193,15 @@ class Flow:
         sweeper: Sweeper,
         pipes: Pipes,
         source: FlowSource,
+        transport: Any,
         sourceFile: int,
         writer: Writer,
         target: int,
         length: int,
     ) -> None:
-        """Begin. Both descriptors are the flow's, to be closed by it.
+        """Both descriptors are the flow's, to be closed by it.
 
+        @param transport: the source's.
         @param writer: the target's, with nothing in its transport's buffer.
         @param length: most bytes to be moved.
         """
@@ -207,6 +209,7 @@ class Flow:
         self._sweeper = sweeper
         self._pipes = pipes
         self._source = source
+        self._transport = transport
         self._sourceFile = sourceFile
         self._writer = writer
         self.target = target
@@ -215,10 +218,26 @@ class Flow:
         self._pipe: Pipe | None = None
         self._outlet: _Outlet | None = None
         self._isOver = False
+        self._isWatching = False
         self.isWaiting = False
         self.deadline = sweeper.after(_QUIET)
-        sweeper.watch(self)
-        reactor.addReader(self)
+
+    def start(self) -> bool:
+        """Move what there is, at once; if that was not all, have the reactor tell of more.
+
+        @return: whether it goes on.
+        """
+        self._move()
+        if self._isOver:
+            return False
+        self._transport.pauseProducing()
+        self._isWatching = True
+        if self.isWaiting:
+            self._reactor.addWriter(self._watchedTarget())
+        else:
+            self._reactor.addReader(self)
+        self._sweeper.watch(self)
+        return True
 
     def fileno(self) -> int:
         """L{IReadDescriptor}: the source's."""
@@ -234,6 +253,9 @@ class Flow:
 
     def doRead(self) -> None:
         """L{IReadDescriptor}: the source has something."""
+        self._move()
+
+    def _move(self) -> None:
         turns = _TURNS
         while turns and not self._isOver and not self.isWaiting:
             turns = turns - 1 if self._fill() else 0
@@ -302,10 +324,14 @@ class Flow:
 
     def _wait(self) -> None:
         self.isWaiting = True
+        if self._isWatching:
+            self._reactor.removeReader(self)
+            self._reactor.addWriter(self._watchedTarget())
+
+    def _watchedTarget(self) -> _Outlet:
         if self._outlet is None:
             self._outlet = _Outlet(self)
-        self._reactor.removeReader(self)
-        self._reactor.addWriter(self._outlet)
+        return self._outlet
 
     def deadlinePassed(self) -> None:
         """Nothing moved for a while: timeouts and half-full buffers are not our business, and neither are idle
@@ -321,12 +347,13 @@ class Flow:
             return
         self._isOver = True
         self.deadline = NEVER
-        self._sweeper.forget(self)
-        if self.isWaiting:
-            self._reactor.removeWriter(self._outlet)
-            self.isWaiting = False
-        else:
-            self._reactor.removeReader(self)
+        if self._isWatching:
+            self._sweeper.forget(self)
+            if self.isWaiting:
+                self._reactor.removeWriter(self._outlet)
+            else:
+                self._reactor.removeReader(self)
+        self.isWaiting = False
         os.close(self._sourceFile)
         os.close(self.target)
         self._sourceFile = self.target = -1
@@ -337,7 +364,7 @@ class Flow:
             if deliver:
                 self._writer.write([rest])
         source = self._source
-        del self._source, self._writer, self._outlet  # whoever still knows of us keeps nobody else
+        del self._source, self._transport, self._writer, self._outlet  # whoever still knows of us keeps nobody else
         source.flowEnded()
 
 
@@ -367,7 +394,7 @@ class Splicer:
     def begin(
         self, source: FlowSource, sourceTransport: Any, targetTransport: Any, writer: Writer, length: int = ENDLESS
     ) -> Flow | None:
-        """A flow between two transports, if there can be one now; C{source} leaves the reading to it.
+        """A flow between two transports, if there can be one now, to be started by C{source}.
 
         Nothing of what was received may be held anywhere.
 
@@ -388,8 +415,7 @@ class Splicer:
         except OSError:
             os.close(ours)
             return None
-        sourceTransport.pauseProducing()
-        return Flow(self._reactor, self._sweeper, self.pipes, source, ours, writer, target, length)
+        return Flow(self._reactor, self._sweeper, self.pipes, source, sourceTransport, ours, writer, target, length)
 
     def close(self) -> None:
         """Be done with the pipes that are not in use."""

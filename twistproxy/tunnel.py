@@ -94,8 +94,10 @@ class TunnelEnd:
         splicer, other = self._tunnel.splicer, self.other
         if splicer is None or self._bulk < LONG or self.flow is not None or self.inputEnded or other.isLost:
             return False
-        self.flow = splicer.begin(self, self.transport, other.transport, other.writer)
-        return self.flow is not None
+        self.flow = flow = splicer.begin(self, self.transport, other.transport, other.writer)
+        if flow is not None:
+            flow.start()
+        return flow is not None
 
     def flowMoved(self, size: int) -> None:
         """L{twistproxy.splicing.FlowSource}."""

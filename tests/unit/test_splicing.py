@@ -69,7 +69,7 @@ class Ends:
     @ivar told: what the owner was told beside movements.
     """
 
-    def __init__(self, length: int = ENDLESS, most: int = 64, room: int = 1 << 16) -> None:
+    def __init__(self, length: int = ENDLESS, most: int = 64, room: int = 1 << 16, starts: bool = True) -> None:
         self.clock = Clock()
         self.sweeper = Sweeper(self.clock)
         self.sweeper.start()
@@ -82,7 +82,13 @@ class Ends:
         fcntl.fcntl(self.outlet, splicing._F_SETPIPE_SZ, room)
         self.moved = 0
         self.told: list[str] = []
-        self.flow = Flow(self.reactor, self.sweeper, self.pipes, self, source, self.writer, target, length)
+        self.isPaused = False
+        self.flow = Flow(self.reactor, self.sweeper, self.pipes, self, self, source, self.writer, target, length)
+        if starts:
+            self.flow.start()
+
+    def pauseProducing(self) -> None:
+        self.isPaused = True
 
     def flowMoved(self, size: int) -> None:
         self.moved += size
@@ -129,9 +135,7 @@ class TestFlow(FlowTestCase):
     def test_interfaces(self) -> None:
         ends = self.ends()
         verifyObject(IReadDescriptor, ends.flow)
-        ends.flow._wait()
-        (outlet,) = ends.reactor.writers
-        verifyObject(IWriteDescriptor, outlet)
+        verifyObject(IWriteDescriptor, ends.flow._watchedTarget())
 
     def test_itMovesAndCounts(self) -> None:
         ends = self.ends()
@@ -143,7 +147,6 @@ class TestFlow(FlowTestCase):
 
     def test_aPipeIsHeldOnlyWhileSomethingIsInIt(self) -> None:
         ends = self.ends(most=1)
-        self.assertEqual(ends.pipes.made, 0)
         os.write(ends.feed, b"x")
         ends.turn()
         pipe = ends.pipes.take()
@@ -245,10 +248,28 @@ class TestFlow(FlowTestCase):
             self.assertEqual(ends.told, ["ended"])
 
     def test_noPipeLeft(self) -> None:
-        ends = self.ends(most=0)
+        ends = self.ends(most=1)
+        self.assertIsNotNone(ends.pipes.take())
         os.write(ends.feed, b"x")
         ends.turn()
         self.assertEqual((ends.told, ends.moved, ends.reactor.readers), (["ended"], 0, set()))
+        ends.pipes.made = 0
+
+    def test_whatIsThereAlreadyIsMovedAtOnce(self) -> None:
+        """And if that was all, the reactor never hears of it, and the source's transport reads on."""
+        for length, goesOn in ((10, False), (11, True)):
+            ends = self.ends(length=length, starts=False)
+            os.write(ends.feed, b"0123456789")
+            self.assertEqual(ends.flow.start(), goesOn)
+            self.assertEqual((ends.take(), ends.moved, ends.isPaused), (b"0123456789", 10, goesOn))
+            self.assertEqual(ends.told, [] if goesOn else ["ended"])
+            self.assertEqual(ends.reactor.readers, {ends.flow} if goesOn else set())
+
+    def test_aTargetThatIsFullAtOnce(self) -> None:
+        ends = self.ends(room=1 << 12, starts=False)
+        os.write(ends.feed, PIECE)
+        self.assertTrue(ends.flow.start())
+        self.assertEqual((ends.isPaused, len(ends.reactor.readers), len(ends.reactor.writers)), (True, 0, 1))
 
     def test_leavingWhileItWaits(self) -> None:
         for deliver in (True, False):

@@ -48,7 +48,9 @@ class Upload:
         """Leave the rest to the kernel, if it is long and that can be."""
         length = self._reader.left
         if length >= LONG and self._bulk >= LONG and self._flow is None:
-            self._flow = self._body.splice(self, self._owner.transport, length)
+            self._flow = flow = self._body.splice(self, self._owner.transport, length)
+            if flow is not None:
+                flow.start()
 
     def leave(self) -> None:
         """Leave nothing more to the kernel for now."""

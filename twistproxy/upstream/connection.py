@@ -197,8 +197,10 @@ class UpstreamConnection(Protocol):
         length, user = self._reader.left, self._user
         if length < LONG or self._bulk < LONG or user is None or self._readPaused or not self._settings.splice:
             return False
-        self._flow = user.spliceResponse(self, self.transport, length)
-        return self._flow is not None
+        self._flow = flow = user.spliceResponse(self, self.transport, length)
+        if flow is not None:
+            flow.start()
+        return flow is not None
 
     def spliceRequest(self, splicer: Splicer, source: FlowSource, transport: Any, length: int) -> Flow | None:
         """Have the kernel take so much of the request's body from C{transport}, if that can be."""
