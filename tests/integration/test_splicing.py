@@ -105,7 +105,7 @@ async def test_tunnelsMoveAnyMixBothWays(network: Network) -> None:
         proxy = await network.proxy(server.url)
 
         @given(steps, steps, steps)
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
         def mix(up: list[tuple[int, float]], down: list[tuple[int, float]], reading: list[tuple[int, float]]) -> None:
             script[:], arrived[:] = [up, down, reading], []
             with connect(proxy.address.port) as client:
@@ -132,7 +132,7 @@ async def stuffed(network: Network, stopped: str, **options: Any) -> tuple[Tunne
     one.pause()
     pouring = other.pour(PIECE, COUNT)
     await network.until(lambda: flows(tunnel.proxy), "nothing is spliced")
-    await settled(reactor, lambda: pouring.poured, quiet=0.05)
+    await settled(reactor, lambda: pouring.poured, quiet=0.03)
     assert not pouring.done
     return tunnel, one, other
 

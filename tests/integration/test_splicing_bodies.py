@@ -82,7 +82,7 @@ async def test_bodiesOfAnySizesFollowEachOther(network: Network) -> None:
         proxy = await network.proxy(server.url)
 
         @given(sizes, steps, steps)
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
         def mix(each: list[tuple[int, int]], writing: list[tuple[int, float]], reading: list[tuple[int, float]]) -> None:
             with connect(proxy.address.port) as client:
                 heads = [b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (down, up) for up, down in each]
@@ -322,7 +322,7 @@ async def test_bothDirectionsAtOnce(network: Network, splice: bool) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_clientThatTakesNothingIsCutOff(network: Network, hurried: Hurried, splice: bool) -> None:
-    talk = await conversation(network, splice, clock=hurried, sendTimeout=3.0)
+    talk = await conversation(network, splice, clock=hurried, sendTimeout=2.0)
     server = await talk.download(network)
     talk.client.pause()
     server.pour(PIECE, ALL)
@@ -334,11 +334,11 @@ async def test_clientThatTakesNothingIsCutOff(network: Network, hurried: Hurried
 
 @pytest_twisted.ensureDeferred
 async def test_aClientThatIsSlowIsNotTheUpstreamsFault(network: Network, hurried: Hurried, splice: bool) -> None:
-    talk = await conversation(network, splice, clock=hurried, upstreamTimeout=3.0, sendTimeout=100.0)
+    talk = await conversation(network, splice, clock=hurried, upstreamTimeout=1.5, sendTimeout=100.0)
     server = await talk.download(network)
     talk.client.pause()
     server.pour(PIECE, ALL)
-    await deferLater(reactor, 1.0)  # ten of its seconds
+    await deferLater(reactor, 0.6)  # six of its seconds
     talk.client.resume()
     assert (await talk.client.readMessage()).body == PIECE * ALL
 
@@ -356,7 +356,7 @@ async def test_upstreamThatStopsInMidAnswerIsCutOff(network: Network, hurried: H
 
 @pytest_twisted.ensureDeferred
 async def test_clientThatStopsInMidUploadIs408(network: Network, hurried: Hurried, splice: bool) -> None:
-    talk = await conversation(network, splice, clock=hurried, bodyTimeout=3.0)
+    talk = await conversation(network, splice, clock=hurried, bodyTimeout=2.0)
     server = await talk.upload(network)
     talk.client.pour(PIECE, 40)
     assert (await talk.client.readMessage()).code == 408
@@ -368,7 +368,7 @@ async def test_clientThatStopsInMidUploadIs408(network: Network, hurried: Hurrie
 @pytest_twisted.ensureDeferred
 async def test_upstreamThatTakesNothingMoreOfARequestIs504(network: Network, hurried: Hurried, splice: bool) -> None:
     """And not the client's fault, however soon it would be blamed."""
-    talk = await conversation(network, splice, clock=hurried, upstreamTimeout=4.0, bodyTimeout=0.5)
+    talk = await conversation(network, splice, clock=hurried, upstreamTimeout=2.0, bodyTimeout=0.5)
     server = await talk.upload(network)
     server.pause()
     talk.client.pour(PIECE, ALL)

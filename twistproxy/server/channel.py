@@ -207,8 +207,8 @@ class ClientChannel(Protocol):
         while not reader.isDone and self._exchange is exchange and not self._closing:
             event = reader.nextEvent()
             if event is None:
-                if self._upload is not None:
-                    self._upload.received()
+                if self._upload is not None and self._upload.received():
+                    continue
                 break
             if isinstance(event, bytes):
                 body.dataReceived(event)

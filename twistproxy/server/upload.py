@@ -37,12 +37,16 @@ class Upload:
         """Whether the upstream is what the kernel waits for."""
         return self._flow is not None and self._flow.isWaiting
 
-    def received(self) -> None:
-        """A piece was read; nothing of it is left in the reader."""
+    def received(self) -> bool:
+        """A piece was read; nothing of it is left in the reader.
+
+        @return: whether the kernel has taken all the rest meanwhile.
+        """
         size, self._seen = self._body.size - self._seen, self._body.size
         if size >= BULK:
             self._bulk += size
             self.splice()
+        return not self._reader.left
 
     def splice(self) -> None:
         """Leave the rest to the kernel, if it is long and that can be."""
