@@ -23,9 +23,8 @@ from typing import Protocol as Shape
 from twisted.internet.interfaces import IReadDescriptor, ISSLTransport, IWriteDescriptor
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
-from twistproxy.reactor.connection import TCPConnection
 from twistproxy.sweep import NEVER, TICK, Sweeper
 from twistproxy.writing import Writer
 
@@ -59,6 +58,13 @@ _F_GETPIPE_SZ: Final = getattr(fcntl, "F_GETPIPE_SZ", 1032)
 
 splice: Any = getattr(os, "splice", None)
 _FLAGS: Final = getattr(os, "SPLICE_F_NONBLOCK", 2) | getattr(os, "SPLICE_F_MOVE", 1)
+
+
+class ISpliceable(Interface):
+    """A transport of another reactor's that can be nothing but a socket of the kernel's."""
+
+    def spliceableDescriptor() -> int | None:
+        """The descriptor of the socket, if nothing that was read is held above it; None otherwise, and for TLS."""
 
 
 class FlowSource(Shape):
@@ -183,8 +189,8 @@ class Flow:
     """
 
     __slots__ = (
-        "_held", "_isOver", "_isWatching", "_left", "_outlet", "_pipe", "_pipes", "_reactor", "_source", "_sourceFile", "_sweeper", "_transport",
-        "_writer",        "deadline", "isWaiting", "target",
+        "_held", "_isOver", "_isWatching", "_left", "_outlet", "_pipe", "_pipes", "_reactor", "_source", "_sourceFile",
+        "_sweeper", "_transport", "_writer", "deadline", "isWaiting", "target",
     )  # fmt: skip
 
     def __init__(
@@ -373,7 +379,10 @@ def descriptorOf(transport: Any) -> int | None:
 
     The type decides, as wrappers claim the interfaces of what they wrap, and would be passed by.
     """
-    if not isinstance(transport, (Connection, TCPConnection)) or ISSLTransport.providedBy(transport) or not transport.connected:
+    if ISpliceable.implementedBy(type(transport)):
+        own: int | None = transport.spliceableDescriptor()
+        return own
+    if not isinstance(transport, Connection) or ISSLTransport.providedBy(transport) or not transport.connected:
         return None
     handle = transport.getHandle()
     return handle.fileno() if isinstance(handle, socket.socket) else None

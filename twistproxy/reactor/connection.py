@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistproxy.reactor.writer import JOINED, ConnectionWriter
+from twistproxy.splicing import ISpliceable
 from twistproxy.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner
 
 _log: Final = Logger()
@@ -520,12 +521,17 @@ class Connection:
         return self.logstr
 
 
-@implementer(ITCPTransport)
+@implementer(ITCPTransport, ISpliceable)
 class TCPConnection(Connection):
     """Over TCP.
 
     TCP_NODELAY is on from the beginning, as uvloop has it; Twisted's own begin without.
     """
+
+    def spliceableDescriptor(self) -> int | None:
+        """L{ISpliceable.spliceableDescriptor}."""
+        isPlain = self._uv is not None and self.connected and not self.TLS and self._held is None
+        return self.socket.fileno() if isPlain else None
 
     def loseWriteConnection(self) -> None:
         """Send no more after what was written; go on reading."""
