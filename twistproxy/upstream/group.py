@@ -269,7 +269,8 @@ class UpstreamGroup:
             if entry is not None:
                 if entry.standing.isTried:
                     self.table.version += 1  # the one request of its trial has ended: it may get another
-                self._changed(entry, self._judging.judge(entry, outcome, self._seconds()))
+                if self._judging.judge(entry, outcome, self._seconds()):
+                    self._changed(entry, True)
 
     # What time does.
 
