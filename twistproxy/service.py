@@ -7,7 +7,7 @@ run out. Nothing here is on the way of a request.
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.application.service import IService, MultiService
@@ -153,6 +153,7 @@ class ProxyService(MultiService):
         self._isRefused = False
         self.isStopping = False
         self._memberships: list[Membership] = []
+        self._checking: list[HealthChecks] = []
         self._waiting: Deferred[Any] | None = None
         self.ports: list[IListeningPort] = []
         accessLogs = [self._accessLog(each) for each in configuration.accessLogs]
@@ -176,6 +177,8 @@ class ProxyService(MultiService):
                 checking.setServiceParent(self)  # type: ignore[no-untyped-call]
                 if worker is not None:
                     worker.addChecks(checking)
+                else:
+                    self._checking.append(checking)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """The figures of each C{statistics} of the configuration, by its name; of two of the same name, the last."""
@@ -201,7 +204,8 @@ class ProxyService(MultiService):
         membership.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
-        """Listen everywhere, and say where: at once, or when the sources of upstreams have told something.
+        """Listen everywhere, and say where: at once, or when the sources of upstreams have told something, and those that
+        have to wait for their first health check had it.
 
         @raise SystemExit: when an endpoint can't be had, after a line that says which and why.
         """
@@ -221,7 +225,8 @@ class ProxyService(MultiService):
                 if server.url.lower().startswith("https:"):  # read and complain now, not when the first client waits
                     self.engine.pools.contexts.of(server.tls, server.url)
         self.engine.sweeper.start()
-        if all(each.isReady for each in self._memberships):
+        awaited: list[Any] = [*self._memberships, *self._checking]
+        if all(each.isReady for each in awaited):
             self._open(self._configuration.listeners).addCallback(self._listening)
         else:
             # A port that can't be had is told now, but one that is open would say that requests are served.
@@ -247,14 +252,23 @@ class ProxyService(MultiService):
         return DeferredList(opening)
 
     def _waitForUpstreams(self, results: Sequence[tuple[bool, Any]]) -> None:
-        """Close these until the sources of upstreams have told something, or took too long."""
-        limit = self._configuration.settings.discoveryStartTimeout
+        """Close these until the sources of upstreams have told something, and first checks are over; or took too long."""
         closing = [maybeDeferred(port.stopListening) for _, port in results if port is not None]
-        self._waiting = DeferredList([each.whenReady() for each in self._memberships] + closing, consumeErrors=True)
-        self._waiting.addTimeout(limit, self._reactor, self._upstreamsMissing).addCallback(self._upstreamsThere)
+        self._waitFor([each.whenReady() for each in self._memberships] + closing, self._waitForChecks)
+
+    def _waitForChecks(self, _: object) -> None:
+        if not self.isStopping:
+            self._waitFor([each.whenReady() for each in self._checking], self._upstreamsThere)
+
+    def _waitFor(self, ready: Sequence[Deferred[Any]], then: Callable[[Any], object]) -> None:
+        limit = self._configuration.settings.discoveryStartTimeout
+        self._waiting = DeferredList(ready, consumeErrors=True)
+        self._waiting.addTimeout(limit, self._reactor, self._upstreamsMissing).addCallback(then)
 
     def _upstreamsMissing(self, result: object, seconds: float) -> None:
-        missing = ", ".join(each.pool for each in self._memberships if not each.isReady)
+        pools = [each.pool for each in self._memberships if not each.isReady]
+        pools += [each.group.name for each in self._checking if not each.isReady]
+        missing = ", ".join(dict.fromkeys(pools))
         _log.warn("no word of the upstreams of {pools} within {seconds:.0f} s: listening", pools=missing, seconds=seconds)
 
     def _upstreamsThere(self, _: object) -> None:

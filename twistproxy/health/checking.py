@@ -145,6 +145,28 @@ class HealthChecks(Service):
         ]  # fmt: skip
         self._probes: dict[str, list[_Probe]] = {}
         self._unobserve: Callable[[], None] | None = None
+        self._waiting: list[Deferred[None]] = []
+
+    @property
+    def isReady(self) -> bool:
+        """Whether no upstream waits for its first check any more, of those checks that it has to wait for."""
+        standings = [self.group.standing(each) for each in self.group.members]
+        waitedFor = [name for name, _, pace in self._checks if pace.initial is Active.DOWN]
+        checked = [each.checks for each in standings if each is not None]
+        return all(name in records and records[name].runs for records in checked for name in waitedFor)
+
+    def whenReady(self) -> Deferred[None]:
+        """Fires when L{isReady}; the results have to be told to L{checked}, not to the group."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        self._tellReady()
+        return waiting
+
+    def _tellReady(self) -> None:
+        if self._waiting and self.isReady:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
 
     def startService(self) -> None:
         """Check now, and from now on."""
@@ -166,6 +188,7 @@ class HealthChecks(Service):
         isDown = self.group.checked(upstream, name, health, pace.rise, pace.fall) is Active.DOWN
         if self.told is not None:
             self.told(self.group.name, upstream, name, health, pace.rise, pace.fall)
+        self._tellReady()
         return isDown
 
     def probe(self, isProbing: bool) -> None:
@@ -205,6 +228,7 @@ class HealthChecks(Service):
         for at, upstream in enumerate(came):
             for probe, (_, _, pace) in zip(self._probes.get(upstream.key, ()), self._checks, strict=False):
                 probe.begin(firstDelay(at, len(came), pace.interval))
+        self._tellReady()
 
 
 def _isTwice(check: Any, checks: Sequence[Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectBindError, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -202,6 +202,31 @@ class HealthCheckTests(SynchronousTestCase):
         self.assertEqual(self.one.state, "down: not checked yet")
         waiting.callback(Health(True))
         self.assertEqual(self.one.state, "up")
+
+    def test_readyOnceTheFirstChecksAreOver(self) -> None:
+        first, second = Deferred[Health](), Deferred[Health]()
+        self.check.says = {self.one.key: lambda: first, self.two.key: lambda: second}
+        self.check.schedule = Schedule(initial="down")
+        service = self.start()
+        ready = service.whenReady()
+        first.callback(Health(True))
+        self.assertFalse(service.isReady)
+        self.assertNoResult(ready)
+        second.callback(Health(False))
+        self.successResultOf(ready)
+        self.assertTrue(service.isReady)
+        self.successResultOf(service.whenReady())
+
+    def test_thoseThatAreUpAtFirstAreReady(self) -> None:
+        self.check.says[self.one.key] = Deferred
+        self.assertTrue(self.start().isReady)
+
+    def test_nobodyWaitsForEver(self) -> None:
+        self.check.says[self.one.key] = Deferred
+        self.check.schedule = Schedule(initial="down")
+        ready = self.start().whenReady()
+        ready.cancel()
+        self.failureResultOf(ready, CancelledError)
 
     def test_jitterStaysWithinATenth(self) -> None:
         pace = Pace.of(Schedule(interval=10.0), Settings())
