@@ -392,6 +392,9 @@ class Asking:
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.abandon(reason)
+        replay, self._replay = self._replay, None
+        if replay is not None:
+            replay.close()
         self._giveBudgetBack()
 
     def pauseResponse(self) -> None:

@@ -47,6 +47,20 @@ class BodySink(Protocol):
         """It was complete."""
 
 
+class _Nowhere:
+    """The sink of a body that was handed over and is over: the one that it had leads back here, and would keep all of the
+    exchange until the garbage is collected."""
+
+    def bodyReceived(self, data: bytes) -> None:
+        """Nobody wants it."""
+
+    def bodyEnded(self, trailers: list[Item]) -> None:
+        """Nobody is told."""
+
+
+_NOWHERE: Final = _Nowhere()
+
+
 class Body:
     """One message's body.
 
@@ -137,8 +151,10 @@ class Body:
         self.ended = True
         self.source = None  # which may hold on to this body
         self.trailers = trailers
-        if self._sink is not None:
-            self._sink.bodyEnded(trailers)
+        sink = self._sink
+        if sink is not None:
+            self._sink = _NOWHERE
+            sink.bodyEnded(trailers)
         else:
             self._advance()
 
@@ -146,16 +162,13 @@ class Body:
         """It will not become complete. A sink is told of that by whoever owns the exchange."""
         self.error = error
         self.source = None
+        if self._sink is not None:
+            self._sink = _NOWHERE
         if self._deferred is not None:
             reading, self._deferred = self._deferred, None
             reading.errback(error)
 
     # What the engine does at the side where it goes.
-
-    @property
-    def isComplete(self) -> bool:
-        """Whether all of it is held here, so that its length is known."""
-        return self.ended and self._sink is None
 
     @property
     def isUntouched(self) -> bool:
@@ -179,6 +192,7 @@ class Body:
         for chunk in chunks:
             sink.bodyReceived(chunk)
         if self.ended:
+            self._sink = _NOWHERE
             sink.bodyEnded(self.trailers)
         elif self._paused:
             self._resume()

@@ -42,9 +42,9 @@ class Replay:
 
     def attach(self, sink: BodySink) -> None:
         """Hand over what there is, and what comes."""
-        self._sink = sink
         if not self._isAttached:
             self._isAttached = True
+            self._sink = sink
             self._body.attach(self)
             return
         for piece in self._pieces:
@@ -53,6 +53,7 @@ class Replay:
         if self._body.ended:
             sink.bodyEnded(self._body.trailers)
         else:
+            self._sink = sink
             self._uploader.uploadResumed()
 
     def hold(self) -> None:
@@ -66,6 +67,11 @@ class Replay:
         """It will not be sent again."""
         self.isKept = False
         self._pieces = []
+
+    def close(self) -> None:
+        """It goes nowhere any more."""
+        self.forget()
+        self._sink = None
 
     def spliceBody(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
         """L{twistproxy.body.BodySink}: only what need not be kept."""
@@ -87,8 +93,9 @@ class Replay:
 
     def bodyEnded(self, trailers: list[Item]) -> None:
         """L{twistproxy.body.BodySink}."""
-        if self._sink is not None:
-            self._sink.bodyEnded(trailers)
+        sink, self._sink = self._sink, None  # which leads back here
+        if sink is not None:
+            sink.bodyEnded(trailers)
 
     def _check(self) -> None:
         if self.isKept and self._size > self._limit:

@@ -33,6 +33,7 @@ from tests.unit.support import (
     post,
 )
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
+from twistproxy.retrying import RetryRule
 from twistproxy.server import channel
 from twistproxy.testing import RawPeer
 from twistproxy.upstream import connection
@@ -84,7 +85,7 @@ class Storm:
                 peer.send(b"frame" * self.random.randrange(20000))
             self.later(self.random.choice((peer.close, peer.abort, peer.halfClose)))
             return
-        whole = answer(body, named)
+        whole = answer(body, named, status=b"503 Busy" if self.chance(10) else b"200 OK")
         if pick == 0:
             whole = head(named, b"Transfer-Encoding: chunked") + chunked(body, b"end", trailers=[b"X-T: 1"])
         elif pick == 1:
@@ -178,6 +179,11 @@ class Storm:
             found["middleware"] = [middleware(through)] * self.random.randint(1, 2)
         if self.chance(20):
             found["errorHandlers"] = [errorHandler(self.slowly(lambda *_: None))]
+        if self.chance(40):
+            on = self.random.choice(("503", "connect,reset,timeout,invalid", "connect,reset,5xx"))
+            backoff = self.random.choice((0, 0.1, 3))
+            found["retryPolicy"] = rule = RetryRule(on, self.random.choice(("idempotent", "any")), backoff)
+            rule.random = self.random.random
         return found
 
     def settings(self) -> dict[str, Any]:
@@ -198,6 +204,11 @@ class Storm:
             "connectTimeout": (1, 10),
             "tunnelIdleTimeout": (5, 3600),
             "maxLingerBytes": (0, 262144),
+            "maxTries": (0, 1, 2),
+            "tryTimeout": (0, 0.5, 3),
+            "triesTimeout": (0, 1, 20),
+            "retryBudget": (0, 20, 100),
+            "explain": (False, True),
         }
         return {name: self.random.choice(values) for name, values in choices.items() if self.chance(40)}
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 from zope.interface import implementer
 
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, answer, chunked, director, get, head, post
-from twistproxy.accesslog import jsonLine, recordOf
+from twistproxy import exchange
+from twistproxy.accesslog import Recording, jsonLine, recordOf
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import OutboundRequest, Upstream
@@ -373,6 +376,13 @@ class Scored(RoundRobin):
         return {each: float(at) for at, each in enumerate(candidates)}
 
 
+class Nowhere:
+    """An access log."""
+
+    def log(self, record: Any) -> None:
+        jsonLine(record)
+
+
 class First(Scored):
     """Picks the first."""
 
@@ -485,6 +495,41 @@ class TestRecords(TriesTestCase):
         self.balancer.balancer.scores = None
         self.assertEqual(self.answerTo(get()).code, 200)
         self.assertNotIn("choice", self.told()[0])
+
+    def test_nothingIsKept(self) -> None:
+        """An exchange of several tries is freed at once, without the garbage collector."""
+        kept: list[Any] = []
+        init = exchange.Exchange.__init__
+
+        def watched(self: exchange.Exchange, *arguments: Any) -> None:
+            kept.append(weakref.ref(self))
+            init(self, *arguments)
+
+        self.patch(exchange.Exchange, "__init__", watched)
+        for scripts, options in (
+            ((gone, OK), {}),
+            ((BUSY, OK), {"retryPolicy": RetryRule("503")}),
+            ((gone, gone), {}),
+            ((None, OK), {"settings": {"tryTimeout": 0.5}}),
+            ((OK, OK), {"settings": {"tryTimeout": 0.5, "triesTimeout": 0.7, "explain": True}}),
+            ((OK, OK), {"settings": {"maxConnectionsPerUpstream": 1}}),
+        ):
+            self.proxy(*scripts, **options)  # type: ignore[arg-type]
+            self.engine.accessLogs = (Recording(Nowhere(), self.network),)
+            gc.collect()
+            gc.disable()
+            try:
+                clients = [self.ask(post(b"body", method=b"PUT")) for _ in range(3)]
+                self.network.advance(0.6)
+                self.network.advance(0.3)
+                self.assertTrue(all(client.received for client in clients))
+                left = [reference() for reference in kept if reference() is not None]
+                self.assertEqual(left, [], options)
+            finally:
+                gc.enable()
+            kept.clear()
+            self.tearDown()
+            self.setUp()
 
     def test_scoresThatFail(self) -> None:
         broken = Scored()
