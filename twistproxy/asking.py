@@ -81,7 +81,6 @@ class Asking:
     _place: Place | None = None
     _joined = 0.0  # when it did
     _waited = 0.0  # seconds in the line, before the attempt under way
-    _hasBudget = False
     _choice: Choice | None = None
     _verdict = ("", "")  # what was decided about the attempt under way, and why
 
@@ -99,6 +98,7 @@ class Asking:
             self._asker.fail(ProxyError(NO_UPSTREAM, "the route has no pool"))
             return
         self._group = group
+        group.asked += 1
         self._pick(group)
 
     def askOnly(self, upstream: Upstream) -> None:
@@ -148,8 +148,6 @@ class Asking:
         asker.attempts += 1
         asker.upstream = upstream
         settings = asker.settings
-        if self._hasBudget:
-            report = self._givingBack(report)
         if route.roundTripper is not None:
             longest = min(settings.tryTimeout or settings.upstreamHeadTimeout, settings.upstreamHeadTimeout)
             self.attempt = trip = RoundTrip(engine.reactor, self, self._timeLeft(longest), upstream, report)
@@ -176,16 +174,6 @@ class Asking:
         asker = self._asker
         limit = asker.settings.triesTimeout
         return bool(limit) and self._engine.seconds() + delay >= asker.started + limit
-
-    def _givingBack(self, report: Callable[[Upstream, Outcome], None] | None) -> Callable[[Upstream, Outcome], None]:
-        """A try out of the retry budget: at its end there is room for another."""
-
-        def ended(upstream: Upstream, outcome: Outcome) -> None:
-            self._giveBudgetBack()
-            if report is not None:
-                report(upstream, outcome)
-
-        return ended
 
     def bodyToSend(self) -> Body | Replay:
         """Where an attempt gets the request's body from."""
@@ -275,7 +263,7 @@ class Asking:
             return
         decision = self._decide(error, None, sent)
         if isinstance(decision, Retry):
-            self._askAnother(decision, error, sent)
+            self._askAnother(decision, error)
         else:
             error.notRetried = decision.because
             self._asker.fail(error)
@@ -299,7 +287,7 @@ class Asking:
         if attempt is not None:
             attempt.abandon("")
         if isinstance(decision, Retry):
-            self._askAnother(decision, refusal, True)
+            self._askAnother(decision, refusal)
         else:
             self._asker.fail(refusal)
         return True
@@ -333,7 +321,7 @@ class Asking:
             return "no other upstream is left"
         if self._isLate(decision.delay):
             return "tries-timeout has passed"
-        if sent and not self._engine.retryBudget.allows(group.name, sum(each.inFlight for each in group.members) + 1):
+        if sent and not self._engine.retryBudget.take(group.name, group.asked, self._engine.seconds()):
             return "the retry budget is used up"
         return ""
 
@@ -347,7 +335,7 @@ class Asking:
             *before, last = asker.tries
             asker.tries = (*before, last._replace(decision=verdict[0], because=verdict[1]))
 
-    def _askAnother(self, decision: Retry, error: ProxyError, sent: bool) -> None:
+    def _askAnother(self, decision: Retry, error: ProxyError) -> None:
         """Ask another upstream, now or after a delay.
 
         @param error: why the last one is not enough.
@@ -359,9 +347,6 @@ class Asking:
         engine.attemptFailed(self._asker.inbound, upstream, error)
         if self._replay is not None:
             self._replay.hold()
-        if sent:
-            self._hasBudget = True
-            engine.retryBudget.take(group.name)
         if decision.delay <= 0:
             self._pick(group)
         else:
@@ -370,11 +355,6 @@ class Asking:
     def _delayPassed(self, group: UpstreamGroup) -> None:
         self._delay = None
         self._pick(group)
-
-    def _giveBudgetBack(self) -> None:
-        if self._hasBudget and self._group is not None:
-            self._hasBudget = False
-            self._engine.retryBudget.giveBack(self._group.name)
 
     # Ends.
 
@@ -395,7 +375,6 @@ class Asking:
         replay, self._replay = self._replay, None
         if replay is not None:
             replay.close()
-        self._giveBudgetBack()
 
     def pauseResponse(self) -> None:
         """Have the upstream send no more for now."""

@@ -51,6 +51,12 @@ class _Nowhere:
     """The sink of a body that was handed over and is over: the one that it had leads back here, and would keep all of the
     exchange until the garbage is collected."""
 
+    def spliceBody(self, source: FlowSource, transport: Any, length: int) -> None:
+        """Nobody wants it."""
+
+    def bodySpliced(self, size: int) -> None:
+        """Nobody wants it."""
+
     def bodyReceived(self, data: bytes) -> None:
         """Nobody wants it."""
 
@@ -58,7 +64,7 @@ class _Nowhere:
         """Nobody is told."""
 
 
-_NOWHERE: Final = _Nowhere()
+_NOWHERE: Final[BodySink] = _Nowhere()
 
 
 class Body:

@@ -162,7 +162,7 @@ class Engine:
     @ivar errorHandlers: for requests that have no route.
     @ivar accessLogs: told of every exchange at its end.
     @ivar inFlight: exchanges under way.
-    @ivar retryBudget: how many requests of each pool may be at a later try.
+    @ivar retryBudget: how often the requests of each pool may be sent again.
     @ivar exchanges: how many have ended.
     @ivar isDraining: whether client connections close after their exchange.
     @ivar seconds: the reactor's clock.

@@ -64,39 +64,38 @@ def backoffBound(number: int, base: float, longest: float) -> float:
 
 
 class RetryBudget:
-    """How many requests of each pool are at a later try, and how many may be: a storm of failures must not become a storm of
-    retries. As Envoy's C{retry_budget}: a share of the requests under way, and a few in any case.
+    """How often the requests of a pool may be sent again: a storm of failures must not become a storm of retries.
+
+    As Finagle's C{RetryBudget}, a bucket of tokens: each request puts in a part of one, each second some, and each retry
+    takes one; what was put in is good for some seconds. So what runs at an upstream that is killed can go to others at
+    once, which a limit on retries at the same time, as Envoy's, would not allow; and in the long run only the share can.
     """
 
-    def __init__(self, percent: float, least: int) -> None:
+    def __init__(self, percent: float, least: float, window: float = 10.0) -> None:
         """
-        @param percent: of the requests under way.
-        @param least: so many may be in any case.
+        @param percent: of a token, for each request.
+        @param least: tokens for each second.
+        @param window: seconds until a token is no good any more.
         """
         self._percent = percent
         self._least = least
-        self._taken: dict[str, int] = {}
+        self._window = window
+        self._pools: dict[str, tuple[float, int, float]] = {}
 
-    def allows(self, pool: str, active: int) -> bool:
-        """Whether one more may.
+    def take(self, pool: str, asked: int, now: float) -> bool:
+        """Take a token.
 
-        @param active: requests under way.
+        @param asked: how many requests there were in this pool, since whenever.
+        @return: whether there was one.
         """
-        return self._taken.get(pool, 0) < max(self._least, active * self._percent / 100)
-
-    def take(self, pool: str) -> None:
-        """One more is."""
-        self._taken[pool] = self._taken.get(pool, 0) + 1
-
-    def giveBack(self, pool: str) -> None:
-        """Its try has ended."""
-        self._taken[pool] -= 1
-        if not self._taken[pool]:
-            del self._taken[pool]
-
-    def taken(self, pool: str) -> int:
-        """How many are."""
-        return self._taken.get(pool, 0)
+        tokens, before, at = self._pools.get(pool, (self._least * self._window, asked, now))
+        passed = max(0.0, now - at)
+        good = min(1.0, self._window / passed) if passed else 1.0
+        tokens *= max(0.0, 1.0 - passed / self._window)
+        tokens += good * (max(0, asked - before) * self._percent / 100 + passed * self._least)
+        hasOne = tokens >= 1.0
+        self._pools[pool] = (tokens - 1.0 if hasOne else tokens, asked, now)
+        return hasOne
 
 
 @implementer(IRetryPolicy)

@@ -162,9 +162,9 @@ class Settings:
         "duration", 0.0, "From a request's head to its response's, all tries and waits together; then 504. 0: any time."
     )
     retryBudget: int = _setting(
-        "count", 20, "Most requests of a pool, in percent of those under way, that are sent a second time or more."
+        "count", 20, "Most retries of a pool, in percent of its requests, taken over ten seconds. Failed connections are free."
     )
-    retryBudgetMin: int = _setting("count", 3, "So many may be, in any case.")
+    retryBudgetMin: int = _setting("count", 3, "So many more retries of a pool for each second.")
     explain: bool = _setting("yes-no", False, "Record for each request why an upstream was picked, for access logs in JSON.")
 
     # The rest.

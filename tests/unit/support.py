@@ -474,7 +474,7 @@ class ProxyTestCase(SynchronousTestCase):
             for pool in self.engine.pools:
                 self.assertEqual((pool.total, pool.idle), (0, 0), repr(pool))
             room = self.engine.pools.room
-            self.assertEqual((len(room), room.full, self.engine.retryBudget.taken("default")), (0, {}, 0))
+            self.assertEqual((len(room), room.full), (0, {}))
 
 
 class _Gathering:

@@ -152,33 +152,52 @@ class TestBackoff(SynchronousTestCase):
 
 
 class TestBudget(SynchronousTestCase):
-    @given(st.floats(0, 100), st.integers(0, 10), st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.integers(0, 500))))
-    def test_properties(self, percent: float, least: int, steps: list[tuple[str, bool, int]]) -> None:
-        """Never more than the share or the few, whichever is more; each pool by itself; given back, it is there again."""
+    @given(
+        st.integers(0, 100),
+        st.integers(0, 10),
+        st.lists(st.tuples(st.integers(0, 50), st.floats(0, 30), st.integers(0, 40)), max_size=40),
+    )
+    def test_properties(self, percent: int, least: int, steps: list[tuple[int, float, int]]) -> None:
+        """However requests and failures come, there are no more retries than were earned; and after ten seconds without any,
+        no more than in those."""
         budget = RetryBudget(percent, least)
-        taken = {"a": 0, "b": 0}
-        for pool, more, active in steps:
-            if more:
-                allowed = budget.allows(pool, active)
-                assert allowed == (taken[pool] < max(least, active * percent / 100))
-                if allowed:
-                    budget.take(pool)
-                    taken[pool] += 1
-            elif taken[pool]:
-                budget.giveBack(pool)
-                taken[pool] -= 1
-            assert {each: budget.taken(each) for each in "ab"} == taken
+        budget.take("a", 0, 0.0)
+        asked, now, taken = 0, 0.0, 0
+        for requests, seconds, failures in steps:
+            asked += requests
+            now += seconds
+            more = sum(budget.take("a", asked, now) for _ in range(failures))
+            taken += more
+            assert taken <= (10 + now) * least + asked * percent / 100 + 1e-6
+            if seconds >= 10:
+                assert more <= 10 / seconds * requests * percent / 100 + 10 * least + 1e-6
 
-    def test_twentyPercentAndAtLeastThree(self) -> None:
+    def test_inTheLongRun(self) -> None:
+        """Every request fails, 200 a second for a minute: a fifth is sent again, and three a second."""
         budget = RetryBudget(20, 3)
-        for active, most in ((0, 3), (10, 3), (20, 4), (100, 20)):
-            count = 0
-            while budget.allows("a", active):
-                budget.take("a")
-                count += 1
-            self.assertEqual(count, most)
-            for _ in range(count):
-                budget.giveBack("a")
+        taken = 0
+        for number in range(200 * 60):
+            taken += budget.take("a", number, number / 200)
+        self.assertLess(abs(taken - (200 * 60 * 0.2 + 60 * 3)), 40)
+
+    def test_aBurst(self) -> None:
+        """Of the requests of ten seconds, and no more."""
+        for quiet in (10.0, 100.0):
+            budget = RetryBudget(20, 3)
+            budget.take("a", 0, 0.0)  # the first look
+            burst = sum(budget.take("a", int(quiet * 100), quiet) for _ in range(1000))
+            self.assertEqual(burst, 10 * 100 * 0.2 + 10 * 3)
+
+    def test_aQuietPool(self) -> None:
+        """At least three a second, from the start."""
+        budget = RetryBudget(20, 3)
+        self.assertEqual(sum(budget.take("a", 0, 0.0) for _ in range(100)), 30)
+        self.assertEqual(sum(budget.take("a", 0, 1.0) for _ in range(100)), 3)
+        self.assertEqual(sum(budget.take("b", 0, 1.0) for _ in range(100)), 30, "each pool has its own")
+
+    def test_nothingAtAll(self) -> None:
+        budget = RetryBudget(0, 0)
+        self.assertFalse(budget.take("a", 0, 0.0) or budget.take("a", 1000, 5.0))
 
 
 class TestIdempotence(SynchronousTestCase):

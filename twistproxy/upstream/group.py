@@ -39,6 +39,7 @@ class UpstreamGroup:
     """The members of one pool.
 
     @ivar name: as configured; C{"default"} for the command line's.
+    @ivar asked: requests so far.
     @ivar report: tells the balancer, and passive checks, how an attempt ended; None when the balancer says by
         C{ignoresOutcomes} that it would not listen, and nothing checks.
     @ivar trials: upstreams that get one request to see how they fare; tell L{picked} when one of them does. Mostly empty.
@@ -50,6 +51,7 @@ class UpstreamGroup:
     """
 
     deadline = NEVER
+    asked = 0
 
     def __init__(
         self,
