@@ -30,8 +30,10 @@ ANSWER = re.compile(rb"HTTP/1\.1 (\d+) [^\r]*\r\n(?:[^\r]+\r\n)*\r\n(\w+)\Z")
 class Backend:
     """An upstream of a fixed port, whose process comes and goes."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, delay: float = 0.02) -> None:
+        """@param delay: seconds until it answers."""
         self._directory = directory
+        self._delay = delay
         self.name = name
         self._starts = 0
         self._port = 0
@@ -43,7 +45,7 @@ class Backend:
 
     async def start(self, network: Network) -> None:
         self._starts += 1
-        words = (sys.executable, backend.__file__, str(self._port), self.name, "0.02")
+        words = (sys.executable, backend.__file__, str(self._port), self.name, str(self._delay))
         self._child = child = Child(self._directory, f"{self.name}{self._starts}", *words)
         await network.until(lambda: "listens" in child.said, f"{self.name} does not start")
         self._port = int(child.said.split()[0])

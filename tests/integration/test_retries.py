@@ -21,7 +21,7 @@ async def test_killedDrainedAndRestartedUnderLoad(network: Network, tmp_path: Pa
     from twisted.internet import reactor
 
     members, log = tmp_path / "members.txt", tmp_path / "access.json"
-    backends = [Backend(tmp_path, name) for name in ("one", "two", "three")]
+    backends = [Backend(tmp_path, name, 0.08) for name in ("one", "two", "three")]  # many requests are under way at a time
     load = Load(reactor)
 
     def tell(*upstreams: Backend) -> None:
@@ -61,5 +61,5 @@ async def test_killedDrainedAndRestartedUnderLoad(network: Network, tmp_path: Pa
     assert load.asked > 300
     assert {record["status"] for record in records} == {200}
     again: list[dict[str, Any]] = [each for record in records for each in record["tries"] if each["decision"] == "retry"]
-    assert {each["reason"] for each in again} >= {"connect_refused"}
+    assert len(again) > 5 and {each["reason"] for each in again} <= {"connect_refused", "upstream_reset", "upstream_closed"}
     assert all(record["tries"][-1]["status"] == 200 for record in records)
