@@ -40,11 +40,13 @@ class Options(usage.Options):
 
     def opt_upstream(self, url: str) -> None:
         """URL[,weight=N][,max-conns=N][,priority=N][,backup][,proxy-protocol=v1|v2]: where requests go; http://, https://,
-        unix:PATH, or the SPEC of a plugin that finds upstreams. Repeatable."""
+        unix:PATH, or the SPEC of a plugin that finds upstreams. For https also server-name=NAME, ca=FILE, cert=FILE, key=FILE
+        and insecure=yes. Repeatable."""
         self.words.upstreams.append(url)
 
     def opt_listen(self, endpoint: str) -> None:
-        """ENDPOINT[,proxy-protocol=NETWORK]... for clients: a Twisted server endpoint, and who sends it the PROXY protocol.
+        """ENDPOINT[,proxy-protocol=NETWORK]... for clients: a Twisted server endpoint, or tls:PORT:cert=FILE:key=FILE or
+        tls:PORT:certs=DIRECTORY; and who sends it the PROXY protocol.
         Repeatable. [default: tcp:8080]"""
         self.words.listeners.append(endpoint)
 

@@ -7,8 +7,12 @@ from typing import Any
 
 from twisted.internet import ssl
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import formatEvent, globalLogPublisher
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from zope.interface import alsoProvides
 
 from tests.support.certificates import EXPIRED, authority, issued, ofTwisted, trustOfTwisted, write, writeAuthority
 from tests.unit.loader.temporary import temporaryDirectory
@@ -618,6 +622,75 @@ class TestTLSClients(TLSClientCases, ProxyTestCase):
         client.send(b"\x16\x03\x01\x00\x05hello")
         self.assertEqual(client.received[:1], b"\x15", "an alert")
         self.assertTrue(client.isEnded)
+
+
+class TestOtherProtocols(ProxyTestCase):
+    """The layer below what is not ours."""
+
+    def test_aSiteOfTwisted(self) -> None:
+        class Page(Resource):
+            isLeaf = True
+
+            def render_GET(self, request: Any) -> bytes:
+                request.setHeader("X-Secure", str(request.isSecure()))
+                return b"x" * 300000
+
+        cert, key = write(temporaryDirectory(self), SERVER)
+        store = CertificateStore(ServerTLS((CertificateFiles(cert, key),)))
+        site = Site(Page(), reactor=self.network)
+        port = self.network.listenTCP(8443, SecureFactory(store, site), interface="10.1.0.1")
+        client = SecureClient(self.network)
+        self.clients.append(client)
+        client.send(get() + get(b"/2", b"Connection: close"))
+        self.seconds(0.5)
+        first, second = client.answers(b"GET", b"GET")
+        self.assertEqual((len(first.body), len(second.body), first.get(b"x-secure")), (300000, 300000, b"True"))
+        self.assertTrue(client.isEnded)
+        port.stopListening()
+        self.seconds(120)
+
+    def test_producers(self) -> None:
+        """A push producer is paused with the connection below; a pull producer is refused."""
+        told: list[str] = []
+
+        class Producer:
+            def pauseProducing(self) -> None:
+                told.append("pause")
+
+            def resumeProducing(self) -> None:
+                told.append("resume")
+
+            def stopProducing(self) -> None:
+                told.append("stop")
+
+        class Greeter(Protocol):
+            transport: Any
+
+            def handshakeCompleted(self) -> None:
+                self.transport.registerProducer(Producer(), True)
+                for _ in range(40):
+                    self.transport.writeSequence([b"x" * 50000])
+
+        alsoProvides(greeter := Greeter(), IHandshakeListener)
+        factory = Factory.forProtocol(lambda: greeter)  # type: ignore[arg-type]
+        cert, key = write(temporaryDirectory(self), SERVER)
+        store = CertificateStore(ServerTLS((CertificateFiles(cert, key),)))
+        port = self.network.listenTCP(8443, SecureFactory(store, factory), interface="10.1.0.1")
+        client = SecureClient(self.network)
+        self.clients.append(client)
+        self.seconds(1)
+        self.assertEqual(len(client.received), 2000000)
+        self.assertEqual(told, ["pause", "resume"])
+        transport = greeter.transport
+        self.assertRaises(RuntimeError, transport.registerProducer, Producer(), True)
+        transport.unregisterProducer()
+        self.assertRaises(ValueError, transport.registerProducer, Producer(), False)
+        transport.loseConnection()
+        self.seconds(1)
+        self.assertTrue(client.isEnded)
+        transport.registerProducer(Producer(), True)
+        self.assertEqual(told[2:], ["stop"])
+        port.stopListening()
 
 
 class BareClient:

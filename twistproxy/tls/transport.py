@@ -364,6 +364,11 @@ class SecureTransport(Protocol):
             self._raw.stop()
             self.transport.abortConnection()
 
+    @property
+    def disconnecting(self) -> bool:
+        """Whether nothing more is written; not of any interface, but Twisted's own protocols ask for it."""
+        return self._isClosing
+
     def getPeer(self) -> Any:
         """As L{ITransport}."""
         return self.transport.getPeer()
