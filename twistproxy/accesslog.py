@@ -23,7 +23,7 @@ from twistproxy.exchange import Exchange
 from twistproxy.explaining import describeTry
 from twistproxy.interfaces import IAccessLog
 from twistproxy.logfile import LogFile
-from twistproxy.messages import Address, Try
+from twistproxy.messages import Address, InboundRequest, Try
 
 _log = Logger()
 _MAX_LINES: Final = 4096
@@ -41,6 +41,7 @@ class AccessRecord:
     @ivar reason: the word for what went wrong; empty for a complete answer.
     @ivar upstream: the key of who was asked last; empty for nobody.
     @ivar attempts: how many were asked.
+    @ivar user: the name that the client has proved to be its own; empty for none.
     @ivar tries: each of them, with its times and what was decided after it.
     """
 
@@ -63,6 +64,7 @@ class AccessRecord:
     referer: str
     userAgent: str
     tries: tuple[Try, ...] = ()
+    user: str = ""
 
 
 def recordOf(exchange: Exchange, now: float) -> AccessRecord:
@@ -75,7 +77,7 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
         requestId=inbound.id,
         client=inbound.client.host or "-",
         method=inbound.method.decode("latin-1"),
-        target=inbound.target.decode("latin-1"),
+        target=_targetOf(inbound),
         host=inbound.host,
         protocol=f"HTTP/1.{inbound.minor}",
         status=exchange.code,
@@ -90,7 +92,14 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
         referer=inbound.headers.get("referer", ""),
         userAgent=inbound.headers.get("user-agent", ""),
         tries=exchange.tries,
+        user=inbound.user,
     )
+
+
+def _targetOf(inbound: InboundRequest) -> str:
+    """As the client wrote it, for a forward proxy's."""
+    goal, target = inbound.destination, inbound.target.decode("latin-1")
+    return f"{goal.scheme}://{goal.authority}{target}" if goal is not None and goal.scheme and goal.authority else target
 
 
 def recordOfRefusal(peer: Address, error: ProxyError, requestId: str, size: int) -> AccessRecord:
@@ -148,12 +157,17 @@ def _quoted(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in shown)
 
 
+def _field(text: str) -> str:
+    """One that ends with a space."""
+    return _quoted(text).replace(" ", "\\x20")
+
+
 def combinedLine(record: AccessRecord) -> str:
     """Apache's combined format, with the reason, upstream and duration behind it."""
     at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(record.time))
     line = f"{_quoted(record.method)} {_quoted(record.target)} {record.protocol}" if record.method else "-"
     return (
-        f'{record.client} - - [{at}] "{line}" {record.status} '
+        f'{record.client} - {_field(record.user)} [{at}] "{line}" {record.status} '
         f'{record.bytesOut} "{_quoted(record.referer)}" "{_quoted(record.userAgent)}" '
         f"{record.reason or '-'} {_quoted(record.upstream)} {record.duration:.3f}"
     )

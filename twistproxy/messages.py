@@ -48,6 +48,9 @@ __all__ = [
     "splitTarget",
 ]
 
+USER: Final = "twistproxy.user"
+"""Where C{state} of a request has the name that its client has proved to be its own."""
+
 _BAD_TARGET: Final = re.compile(rb"[^\x21-\x7e]|#")
 _RUN: Final = hexlify(urandom(4)).decode()
 _COUNT: Final = count(1)
@@ -220,6 +223,11 @@ class InboundRequest:
         if self.finishers is None:
             self.finishers = []
         self.finishers.append(call)
+
+    @property
+    def user(self) -> str:
+        """The name that the client has proved to be its own, as C{state[USER]} has it; empty for none."""
+        return "" if self._state is None else str(self._state.get(USER, ""))
 
     @property
     def id(self) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
-
-import pytest
 
 from tests.peers.conftest import StartProxy
 from tests.support.certificates import issued, pem, writeAuthority
@@ -51,39 +50,46 @@ def proxiedPort(proxy: ProxyProcess) -> int:
     return int(found[1])
 
 
-@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl"])
-def test_before(startProxy: StartProxy, tmp_path: Path, send: str) -> None:
+SENDS = ("send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,ssl")
+
+
+def test_before(startProxy: StartProxy, tmp_path: Path) -> None:
     """It relays bytes, ends TLS, and checks by connections of its own."""
-    listener = "tcp:0:interface=127.0.0.1,proxy-protocol=127.0.0.1"
-    upstream, plain, secure = freePort(), freePort(), freePort()
+    upstream, *ports = [freePort() for _ in range(1 + 2 * len(SENDS))]
     (tmp_path / "both.pem").write_bytes(pem(issued("localhost")))
-    back = f"frontend back\n  mode http\n  bind 127.0.0.1:{upstream}\n" + (
-        '  http-request return status 200 content-type text/plain lf-string '
-        '"%[req.hdr(x-forwarded-for)] %[req.hdr(x-forwarded-proto)]"\n'
-    )
+    told = '"%[req.hdr(x-forwarded-for)] %[req.hdr(x-forwarded-proto)]"'
+    configuration = f"""
+frontend back
+  mode http
+  bind 127.0.0.1:{upstream}
+  http-request return status 200 content-type text/plain lf-string {told}
+"""
+    listener = "tcp:0:interface=127.0.0.1,proxy-protocol=127.0.0.1"
     proxy = startProxy(f"http://127.0.0.1:{upstream}", options=("--listen", listener))
-    front = f"""
-frontend front
+    for number, send in enumerate(SENDS):
+        configuration += f"""
+frontend front{number}
   mode tcp
-  bind 127.0.0.1:{plain}
-  bind 127.0.0.1:{secure} ssl crt {tmp_path}/both.pem
-  default_backend proxies
-backend proxies
+  bind 127.0.0.1:{ports[2 * number]}
+  bind 127.0.0.1:{ports[2 * number + 1]} ssl crt {tmp_path}/both.pem
+  default_backend proxies{number}
+backend proxies{number}
   mode tcp
   server proxy 127.0.0.1:{proxiedPort(proxy)} check inter 100ms {send}
 """
-    with HAProxy(tmp_path / "haproxy", back + front) as haproxy:
-        assert curl(f"http://127.0.0.1:{plain}/") == "127.0.0.2 http", haproxy.said
-        authority = writeAuthority(tmp_path)
-        told = curl(f"https://localhost:{secure}/", "--cacert", authority, "--resolve", f"localhost:{secure}:127.0.0.1")
-        assert told == f"127.0.0.2 {'https' if 'ssl' in send else 'http'}"
+    authority = writeAuthority(tmp_path)
+    with HAProxy(tmp_path / "haproxy", configuration) as haproxy:
+        for number, send in enumerate(SENDS):
+            plain, secure = ports[2 * number : 2 * number + 2]
+            assert curl(f"http://127.0.0.1:{plain}/") == "127.0.0.2 http", haproxy.said
+            got = curl(f"https://localhost:{secure}/", "--cacert", authority, "--resolve", f"localhost:{secure}:127.0.0.1")
+            assert got == f"127.0.0.2 {'https' if 'ssl' in send else 'http'}"
         assert "DOWN" not in haproxy.said
     assert proxy.log == []
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_behind(startProxy: StartProxy, tmp_path: Path, version: str) -> None:
-    """It is told who the client is, over TLS too, on connections that are used again."""
+def test_behind(startProxy: StartProxy, tmp_path: Path) -> None:
+    """It is told who the client is, before TLS too, on connections that are used again; checks speak for themselves."""
     plain, secure = freePort(), freePort()
     (tmp_path / "both.pem").write_bytes(pem(issued("127.0.0.1")))
     authority = writeAuthority(tmp_path)
@@ -98,8 +104,13 @@ frontend secure
   bind 127.0.0.1:{secure} accept-proxy ssl crt {tmp_path}/both.pem
 {answer}"""
     with HAProxy(tmp_path / "haproxy", configuration) as haproxy:
-        for url in (f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure},ca={authority}"):
-            proxy = startProxy(f"{url},proxy-protocol={version}")
+        for upstream in (
+            f"http://127.0.0.1:{plain},proxy-protocol=v1",
+            f"https://127.0.0.1:{secure},ca={authority},proxy-protocol=v2",
+        ):
+            proxy = startProxy(upstream, options=("--health", "http:interval=200ms"))
             told = f"127.0.0.2 127.0.0.1:{proxy.port}"
             assert curl(f"{proxy.url}/", f"{proxy.url}/again") == told * 2, haproxy.said
+            time.sleep(0.5)  # two checks
+            assert curl(f"{proxy.url}/") == told
             assert proxy.log == []

@@ -11,11 +11,11 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.support import OK, ProxyTestCase, get
+from tests.unit.support import OK, ProxyTestCase, director, get
 from twistproxy.accesslog import AccessRecord, FileAccessLog, Recording, combinedLine, jsonLine, recordOfRefusal
 from twistproxy.errors import BAD_REQUEST, ProxyError
 from twistproxy.logfile import LogFile
-from twistproxy.messages import Address
+from twistproxy.messages import USER, Address, InboundRequest
 
 REFUSAL = recordOfRefusal(Address("203.0.113.9", 1234), ProxyError(BAD_REQUEST, "no"), "abc1", 80)
 
@@ -44,6 +44,19 @@ class TestRecords(ProxyTestCase):
         self.assertEqual((record.method, record.target, record.protocol, record.status), ("GET", "/a?b", "HTTP/1.1", 200))
         self.assertEqual((record.userAgent, record.referer, record.bytesOut, record.attempts), ("x", "y", 2, 1))
         self.assertEqual([each.outcome.code for each in record.tries], [200])
+
+    def test_absoluteTargets(self) -> None:
+        record = self.logged(b"GET http://app.example:81/a?b HTTP/1.1\r\nHost: app.example:81\r\n\r\n")
+        self.assertEqual((record.target, record.host), ("http://app.example:81/a?b", "app.example:81"))
+
+    def test_users(self) -> None:
+        def login(inbound: InboundRequest, outbound: Any) -> None:
+            inbound.state[USER] = "ali \"b"
+
+        record = self.logged(get(), directors=[director(login)])
+        self.assertEqual(record.user, 'ali "b')
+        self.assertIn('203.0.113.9 - ali\\x20\\"b [', combinedLine(record))
+        self.assertEqual(json.loads(jsonLine(record))["user"], 'ali "b')
 
     def test_whatIsNoRequest(self) -> None:
         for data, code, reason, settings in (

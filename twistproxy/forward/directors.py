@@ -16,11 +16,8 @@ from twistproxy.forward.policy import ForwardPolicy
 from twistproxy.forward.transparent import redirectedTo
 from twistproxy.forward.users import Users, credentialsOf
 from twistproxy.interfaces import IDirector
-from twistproxy.messages import InboundRequest, OutboundRequest, Response, Upstream
+from twistproxy.messages import USER, InboundRequest, OutboundRequest, Response, Upstream
 from twistproxy.upstream.guard import Guard
-
-USER: Final = "twistproxy.user"
-"""Where C{state} of a request has its user's name."""
 
 _log: Final = Logger(namespace="twistproxy.error")
 

@@ -1,4 +1,5 @@
-"""How health checks reach an upstream: as requests do, by TCP or a UNIX socket, with TLS where the URL says https.
+"""How health checks reach an upstream: as requests do, by TCP or a UNIX socket, with TLS where the URL says https, and
+behind a header of the PROXY protocol where it wants one.
 
 Checks use Twisted's endpoints and C{Agent}: they are few, and not on the way of a request.
 """
@@ -14,9 +15,11 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
 from twistproxy.errors import ConfigurationError
+from twistproxy.health.announcing import Announcer, AnnouncingFactory
 from twistproxy.messages import Upstream
 from twistproxy.tls.connecting import SecureClientFactory
 from twistproxy.tls.contexts import ClientContexts
+from twistproxy.wire.proxyprotocol import encodeHeader
 
 
 @implementer(IStreamClientEndpoint)
@@ -42,6 +45,9 @@ class UpstreamEndpoint:
         self._name = host or location.host
         self._upstream = upstream
         self._contexts = contexts
+        isItself = not (port or host)  # and not another program beside it
+        version = upstream.proxyProtocol if isItself else None
+        self._header = b"" if version is None else encodeHeader(version, None, None)
         self._endpoint: Any
         if location.socketPath and not host:
             if port:
@@ -53,12 +59,14 @@ class UpstreamEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See L{IStreamClientEndpoint}."""
         if self._contexts is None:
+            if self._header:
+                protocolFactory = AnnouncingFactory(self._header, protocolFactory)
             connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
-            return connecting
+            return connecting.addCallback(lambda made: made.inner if isinstance(made, Announcer) else made)
         tls = self._upstream.tls
         try:
             context = self._contexts.of(tls, self._upstream.key)
-            secure = SecureClientFactory(context, protocolFactory, tls.serverName or self._name.partition("%")[0])
+            secure = SecureClientFactory(context, protocolFactory, tls.serverName or self._name.partition("%")[0], self._header)
         except (ConfigurationError, ValueError) as error:
             return fail(error)
         securing: Deferred[Any] = self._endpoint.connect(secure)

@@ -16,8 +16,12 @@ class SecureClientFactory(Factory):
 
     noisy = False
 
-    def __init__(self, context: SSLContext, factory: IProtocolFactory, serverName: str) -> None:
-        """@param serverName: that the server's certificate has to be for."""
+    def __init__(self, context: SSLContext, factory: IProtocolFactory, serverName: str, preamble: bytes = b"") -> None:
+        """
+        @param serverName: that the server's certificate has to be for.
+        @param preamble: what goes before all of TLS, as it is.
+        """
+        self._preamble = preamble
         self._context = context
         self._factory: Any = factory
         self._serverName = serverName
@@ -33,4 +37,6 @@ class SecureClientFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> SecureTransport | None:
         """A connection's TLS, with a protocol of the other factory above it."""
         above = self._factory.buildProtocol(addr)
-        return None if above is None else SecureTransport(self._context, above, self._serverName, isServer=False)
+        if above is None:
+            return None
+        return SecureTransport(self._context, above, self._serverName, isServer=False, preamble=self._preamble)

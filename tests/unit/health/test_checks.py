@@ -309,3 +309,38 @@ class ReverseProxyTests(SynchronousTestCase):
         self.assertEqual(len(one.requests), 1)
         network.closePeers()
         network.assertClean()
+
+
+class AnnouncedTests(CheckCase):
+    """Upstreams that want the PROXY protocol get it from checks, too: these speak for themselves."""
+
+    def served(self, check: Any, url: str = "http://10.0.0.9", version: Any = "v1", port: int = 80) -> bytes:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+        def heard(peer: RawPeer, data: bytes) -> None:
+            if b"GET" in data:
+                peer.send(answer)
+            elif b"\x16\x03" in data:
+                peer.close()
+
+        server = self.network.serve(f"10.0.0.9:{port}", heard)
+        self.result(check, Upstream(url, proxyProtocol=version), 1)
+        return server.peers[0].received
+
+    def test_tcp(self) -> None:
+        self.assertEqual(self.served(TCPCheck(self.context())), b"PROXY UNKNOWN\r\n")
+
+    def test_http(self) -> None:
+        self.assertTrue(self.served(HTTPCheck(self.context())).startswith(b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n"))
+
+    def test_version2(self) -> None:
+        local = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00GET "
+        self.assertTrue(self.served(HTTPCheck(self.context()), version="v2").startswith(local))
+
+    def test_beforeTLS(self) -> None:
+        received = self.served(HTTPCheck(self.context()), "https://10.0.0.9", port=443)
+        self.assertTrue(received.startswith(b"PROXY UNKNOWN\r\n\x16\x03"), received)
+
+    def test_anotherPort(self) -> None:
+        """Another program, which need not want it."""
+        self.assertTrue(self.served(HTTPCheck(self.context(), port=81), port=81).startswith(b"GET "))

@@ -11,8 +11,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.support.certificates import issued, ofTwisted, trustOfTwisted, write
 from tests.unit.loader.temporary import temporaryDirectory
-from tests.unit.server.announcing import AnnouncingFactory
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, Client, ProxyTestCase, get
+from twistproxy.health.announcing import AnnouncingFactory
 from twistproxy.messages import Address
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.settings import UNIX_PEERS

@@ -1,4 +1,4 @@
-"""Bytes in front of whatever a client's protocol says: a header of the PROXY protocol, which stands before TLS too."""
+"""Bytes in front of what a check says: a header of the PROXY protocol, by which it tells that it speaks for itself."""
 
 from __future__ import annotations
 
@@ -26,34 +26,36 @@ class AnnouncingFactory(ClientFactory):
 
 
 class Announcer(Protocol):
-    """Writes its header, and is no more than a name for the protocol behind it from then on."""
+    """Writes its header, and is no more than a name for the protocol behind it from then on.
+
+    @ivar inner: that protocol.
+    """
 
     transport: Any
 
     def __init__(self, header: bytes, inner: Any) -> None:
         self._header = header
-        self._inner: Any = inner
+        self.inner: Any = inner
         if IHalfCloseableProtocol.providedBy(inner):
             alsoProvides(self, IHalfCloseableProtocol)
 
     def connectionMade(self) -> None:
         """The header goes first."""
         self.transport.write(self._header)
-        self._inner.makeConnection(self.transport)
+        self.inner.makeConnection(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Pass it on."""
-        self._inner.dataReceived(data)
+        self.inner.dataReceived(data)
 
     def readConnectionLost(self) -> None:
         """L{IHalfCloseableProtocol}, where the protocol behind the header is one."""
-        self._inner.readConnectionLost()
+        self.inner.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
         """L{IHalfCloseableProtocol}, where the protocol behind the header is one."""
-        self._inner.writeConnectionLost()
+        self.inner.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Pass it on."""
-        inner, self._inner = self._inner, None
-        inner.connectionLost(reason)
+        self.inner.connectionLost(reason)
