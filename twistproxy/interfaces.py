@@ -50,7 +50,7 @@ class IBalancer(Interface):
     def pick(request: InboundRequest, candidates: Sequence[Upstream]) -> Upstream | None:
         """Called for each attempt.
 
-        @param candidates: healthy and not yet tried, in the order of the configuration; the same immutable object
+        @param candidates: healthy, not yet tried and not full, in the order of the configuration; the same immutable object
             until health, members or the tried set change, with a fast C{in}. Its C{draining} are upstreams that may be
             picked too, for requests of sessions that they have.
         @return: one of the candidates, or None when none will do: 503.

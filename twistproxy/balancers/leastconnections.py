@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zope.interface import implementer
 
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
 
-@implementer(IBalancer)
+@implementer(IExplainingBalancer)
 class LeastConnections:
     """Pick the upstream with the fewest exchanges under way, tunnels included, in proportion to its weight.
 
@@ -40,6 +40,10 @@ class LeastConnections:
         loads = [each.inFlight / each.weight if each.weight else float("inf") for each in candidates]
         least = min(loads)
         return self._inTurn([each for each, load in zip(candidates, loads, strict=True) if load == least])
+
+    def scores(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Mapping[Upstream, float]:
+        """Exchanges under way for each unit of weight: the fewer the better."""
+        return {each: each.inFlight / (each.weight or 1) for each in candidates}
 
     def _afterLast(self, candidates: Sequence[Upstream], counts: list[int], least: int) -> Upstream:
         """The next with the least, after the one that was picked last."""

@@ -6,7 +6,7 @@ an upstream costs is its average, times what is under way there with the request
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp
 from time import monotonic
 from typing import Any, Final
@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from twistproxy.balancers.draws import Draws
 from twistproxy.balancers.weighted import FAILURES
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 from twistproxy.units import Duration
 
@@ -33,7 +33,7 @@ class _Average:
         self.time = time
 
 
-@implementer(IBalancer)
+@implementer(IExplainingBalancer)
 class PeakEwma:
     """Draw two different upstreams by weight, and pick the one that will answer sooner by what it did of late.
 
@@ -67,6 +67,11 @@ class PeakEwma:
             return one
         now = self._clock()
         return other if self._cost(other, now) < self._cost(one, now) else one
+
+    def scores(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Mapping[Upstream, float]:
+        """What each costs, in seconds: the less the better."""
+        now = self._clock()
+        return {each: self._cost(each, now) for each in candidates}
 
     def _cost(self, upstream: Upstream, now: float) -> float:
         average = self._averages.get(upstream.key)

@@ -5,16 +5,16 @@ Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (1996).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zope.interface import implementer
 
 from twistproxy.balancers.draws import Draws
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
 
-@implementer(IBalancer)
+@implementer(IExplainingBalancer)
 class PowerOfTwoChoices:
     """Draw two different upstreams by weight, and pick the one with fewer exchanges under way for its weight.
 
@@ -39,6 +39,10 @@ class PowerOfTwoChoices:
         one, other = self._draws.two(candidates)
         # Fractions compared without dividing: a weight may be zero.
         return other if other.inFlight * (one.weight or 1) < one.inFlight * (other.weight or 1) else one
+
+    def scores(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Mapping[Upstream, float]:
+        """Exchanges under way for each unit of weight: the fewer the better."""
+        return {each: each.inFlight / (each.weight or 1) for each in candidates}
 
     def report(self, upstream: Upstream, outcome: Outcome) -> None:
         """Nothing is learnt: upstreams count what is under way themselves."""

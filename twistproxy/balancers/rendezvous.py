@@ -7,7 +7,7 @@ between 0 and 1 that key and upstream make together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import log
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from zope.interface import implementer
 
 from twistproxy.balancers.randomchoice import RandomChoice
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.keys import keyFrom
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
@@ -36,7 +36,7 @@ def mix(one: int, other: int) -> int:
     return mixed ^ mixed >> 31
 
 
-@implementer(IBalancer)
+@implementer(IExplainingBalancer)
 class Rendezvous:
     """Pick the same upstream for the same key, by the highest of scores; requests without a key go anywhere.
 
@@ -71,9 +71,17 @@ class Rendezvous:
             return max([(mix(value, other), other, each) for other, each in self._hashes])[2]
         return max([(_score(mix(value, other), each.weight), other, each) for other, each in self._hashes])[2]
 
+    def scores(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Mapping[Upstream, float]:
+        """The scores for the request's key: the highest wins. None for a request without one."""
+        key = self._key(request)
+        if not key:
+            return {}
+        value = hash64(key)
+        return {each: _score(mix(value, hash64(_name(each))), each.weight) for each in candidates}
+
     def _prepare(self, candidates: Sequence[Upstream]) -> None:
         self._candidates = candidates
-        self._hashes = [(hash64(each.key.encode(errors="surrogateescape")), each) for each in candidates]
+        self._hashes = [(hash64(_name(each)), each) for each in candidates]
         self._isEven = len({each.weight for each in candidates}) == 1
 
     def report(self, upstream: Upstream, outcome: Outcome) -> None:
@@ -82,6 +90,10 @@ class Rendezvous:
     def upstreamsChanged(self, upstreams: Sequence[Upstream]) -> None:
         """Nothing is kept of them."""
         self._candidates = ()
+
+
+def _name(upstream: Upstream) -> bytes:
+    return upstream.key.encode(errors="surrogateescape")
 
 
 def _score(mixed: int, weight: int) -> float:

@@ -12,7 +12,7 @@ those in trouble are gone through one by one. The picks are the same, ties inclu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
 from typing import Final
@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.errors import ALL_KINDS, Fault
-from twistproxy.interfaces import IBalancer
+from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 
 FAILURES: Final = frozenset(each.reason for each in ALL_KINDS if each.fault is Fault.UPSTREAM)
@@ -48,7 +48,7 @@ _Entry = tuple[int, int, int, _Share]
 """Current weight with its sign changed, place, serial, share: the smallest is the one to be picked."""
 
 
-@implementer(IBalancer)
+@implementer(IExplainingBalancer)
 class WeightedRoundRobin:
     """Pick in turn, each upstream as often as its weight says, spread evenly; fewer picks after failures."""
 
@@ -101,6 +101,14 @@ class WeightedRoundRobin:
         if recovered:
             self._welcomeBack()
         return best.upstream
+
+    def scores(self, request: InboundRequest, candidates: Sequence[Upstream]) -> Mapping[Upstream, float]:
+        """The effective weights, which failures lower: more is a larger share."""
+        return {each: self._effective(each) for each in candidates}
+
+    def _effective(self, upstream: Upstream) -> int:
+        share = self._shares.get(upstream.key)
+        return upstream.weight if share is None or share.weight != upstream.weight else share.effective
 
     def _entryOf(self, share: _Share) -> _Entry:
         share.serial = next(self._serials)
