@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 from twistproxy.config import BuildContext
@@ -62,10 +62,12 @@ def checkBalancer(
     if not report.run("it is a balancer", lambda: _isBalancer(subject, context)):
         return report.raiseProblems()
 
+    requests = cache(request or differentRequest)  # making them would take longer than all else
+
     def make(upstreams: Sequence[Upstream]) -> Bench:
         for each in upstreams:
             each.inFlight, each.latency = 0, None
-        return Bench(lambda: subject.make(context), upstreams, request or differentRequest)
+        return Bench(lambda: subject.make(context), upstreams, requests)
 
     run = report.run
     run("picks candidates only", lambda: picking.picksOnlyCandidates(make))

@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, make: Callable[[], Any], upstreams: Sequence[Upstream], request: Callable[[int], InboundRequest]) -> None:
         """
         @param make: makes the balancer.
-        @param request: makes requests, by number.
+        @param request: gives requests, by number; those that another bench had are as new.
         """
         self.balancer = make()
         self.request = request
@@ -62,9 +62,11 @@ class Bench:
 
         @raise AssertionError: when it is none of the candidates.
         """
-        if number not in self._requests:
-            self._requests[number] = self.request(number)
-        picked = self.balancer.pick(self._requests[number], self.candidates)
+        request = self._requests.get(number)
+        if request is None:
+            request = self._requests[number] = self.request(number)
+            request.state.clear()
+        picked = self.balancer.pick(request, self.candidates)
         if not isinstance(picked, Upstream) or picked not in self.candidates:
             raise AssertionError(f"pick gave {picked!r}, which is none of the {len(self.candidates)} candidates")
         picked.inFlight += 1
