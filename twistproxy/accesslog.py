@@ -11,9 +11,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
-from attrs import asdict, frozen
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -30,8 +29,7 @@ _MAX_LINES: Final = 4096
 """Lines held before they are written without waiting for the second to end."""
 
 
-@frozen
-class AccessRecord:
+class AccessRecord(NamedTuple):
     """One exchange. Times are seconds, sizes bytes.
 
     What could not be read as a request is in it too: C{method}, C{target} and C{protocol} are empty then.
@@ -154,6 +152,8 @@ def _quoted(text: str) -> str:
     if not text:
         return "-"
     shown = text.replace("\\", "\\\\").replace('"', '\\"')
+    if shown.isprintable():
+        return shown
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in shown)
 
 
@@ -175,7 +175,7 @@ def combinedLine(record: AccessRecord) -> str:
 
 def jsonLine(record: AccessRecord) -> str:
     """One JSON object with the record's fields."""
-    fields = asdict(record, recurse=False)
+    fields = record._asdict()
     fields["duration"] = round(record.duration, 6)
     fields["tries"] = [describeTry(each) for each in record.tries]
     return json.dumps(fields)

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -102,7 +101,7 @@ class TestRecords(ProxyTestCase):
 
 class TestLines(SynchronousTestCase):
     def test_combined(self) -> None:
-        record = evolve(REFUSAL, method="GET", target='/"\n', protocol="HTTP/1.1", upstream="http://a", duration=0.5, time=0.0)
+        record = REFUSAL._replace(method="GET", target='/"\n', protocol="HTTP/1.1", upstream="http://a", duration=0.5, time=0.0)
         want = '203.0.113.9 - - [01/Jan/1970:00:00:00 +0000] "GET /\\"\\n HTTP/1.1" 400 80 "-" "-" '
         self.assertEqual(combinedLine(record), want + "client_protocol_error http://a 0.500")
 
@@ -141,7 +140,7 @@ class TestFiles(FileTestCase):
         log.log(REFUSAL)
         clock.advance(1)
         self.path.rename(self.old)
-        log.log(evolve(REFUSAL, status=431))
+        log.log(REFUSAL._replace(status=431))
         clock.advance(1)
         self.assertEqual([json.loads(path.read_text())["status"] for path in (self.old, self.path)], [400, 431])
         log.stop()

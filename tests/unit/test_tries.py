@@ -330,6 +330,23 @@ class TestRoom(TriesTestCase):
         self.send(self.origin.peer, OK)
         self.assertEqual((first.received, second.received), (OK, OK))
 
+    def test_backupsAreNotForFullOnes(self) -> None:
+        """They are for those that are down."""
+        self.proxy(None, OK, urls=[Upstream("http://10.0.0.1", maxConnections=1), Upstream("http://10.0.0.2", backup=True)])
+        clients = [self.ask(get()) for _ in range(2)]
+        self.assertEqual((self.origins[1].requests, len(self.engine.pools.room)), ([], 1))
+        self.send(self.origin.peer, OK)
+        self.send(self.origin.peer, OK)
+        self.assertEqual([client.received for client in clients], [OK, OK])
+
+    def test_aLongLine(self) -> None:
+        self.limited(1, maxQueuedRequests=5000)
+        clients = [self.ask(get(b"/%d" % at)) for at in range(300)]
+        self.origin.script = OK
+        self.send(self.origin.peer, OK)
+        self.assertEqual({client.received for client in clients}, {OK})
+        self.assertEqual(self.targets(1), [b"/%d" % at for at in range(300)])
+
     def test_aRetryWaitsToo(self) -> None:
         self.limited(0, 1)
         self.origin.script = gone
@@ -498,6 +515,30 @@ class TestRecords(TriesTestCase):
         self.balancer.balancer.scores = None
         self.assertEqual(self.answerTo(get()).code, 200)
         self.assertNotIn("choice", self.told()[0])
+
+    def test_whyThereIsNobody(self) -> None:
+        self.proxy(OK, OK)
+        group = self.engine.groups["default"]
+        group.administer(group.members[0], Administrative.DOWN, "repairs")
+        self.network.failConnections("10.0.0.2:80")
+        self.assertEqual(self.answerTo(get()).code, 502)
+        group.administer(group.members[1], Administrative.DOWN)
+        self.assertEqual(self.answerTo(get()).code, 503)
+        error = self.accessLog.exchanges[1].error
+        assert error is not None
+        self.assertEqual(
+            error.detail,
+            "nobody is left in pool default: http://10.0.0.1 (maintenance: repairs), "
+            "http://10.0.0.2 (maintenance: by the operator)",
+        )
+
+    def test_explanationsAreShort(self) -> None:
+        urls = [Upstream(f"http://10.0.{at}.1", backup=at > 150) for at in range(300)]
+        self.serve("10.0.0.1:80", OK)
+        self.proxy(urls=urls, balancer=First(), settings={"explain": True})
+        self.assertEqual(self.answerTo(get()).code, 200)
+        choice = self.told()[0]["choice"]
+        self.assertEqual((len(choice["candidates"]), len(choice["leftOut"])), (100, 100))
 
     def test_nothingIsKept(self) -> None:
         """An exchange of several tries is freed at once, without the garbage collector."""

@@ -6,6 +6,7 @@ first who may go there, as HAProxy's queue of a backend. A line has a limit and 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
 from typing import Protocol
@@ -73,7 +74,7 @@ class Line:
         """
         self._room = room
         self._limit = limit
-        self._places: dict[Place, None] = {}
+        self._places: OrderedDict[Place, None] = OrderedDict()  # a dict gets slow when its first ones go all the time
         self.name = name
         self.deadline = 0.0
 
