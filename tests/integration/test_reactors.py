@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-NAMES = ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing", "splicing_bodies")
+NAMES = ("traffic", "upgrades", "endings", "slow", "places", "tls", "stopping", "chaos", "splicing", "splicing_bodies")
 FILES = [f"test_{name}.py" for name in NAMES]
 ON_UVLOOP = [*FILES, "test_network_contract.py", "test_tcp.py", "test_uvloop_transports.py"]
 

@@ -14,6 +14,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from tests.support.certificates import issued, write
+from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import (
     SWITCHED,
     WEBSOCKET,
@@ -32,10 +34,15 @@ from tests.unit.support import (
     parse,
     post,
 )
+from tests.unit.test_tls import HOST, SecureClient
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
 from twistproxy.retrying import RetryRule
 from twistproxy.server import channel
 from twistproxy.testing import RawPeer
+from twistproxy.tls import transport
+from twistproxy.tls.config import CertificateFiles, ServerTLS
+from twistproxy.tls.listening import SecureFactory
+from twistproxy.tls.store import CertificateStore
 from twistproxy.upstream import connection
 
 
@@ -303,6 +310,8 @@ class Storm:
 
 class TestStorms(ProxyTestCase):
     seen: set[Any]
+    writers: tuple[Any, ...] = (channel, connection)
+    seeds = "1-40"
 
     def storm(self, seed: int) -> None:
         storm = Storm(self, seed)
@@ -312,7 +321,7 @@ class TestStorms(ProxyTestCase):
         network.socketBuffer = storm.random.choice((65536, 65536, 2000))
         network.resetDropsUnread = storm.chance(30)
         if storm.chance(50):
-            for module in (channel, connection):
+            for module in self.writers:
                 self.patch(module, "writerFor", WritingAtOnce)
         self.proxy(*[storm.answered] * 3, settings=storm.settings(), **storm.plugins())
         for origin in self.origins:
@@ -335,7 +344,7 @@ class TestStorms(ProxyTestCase):
         self.flushLoggedErrors()
 
     def test_storms(self) -> None:
-        first, _, last = os.environ.get("STORMS", "1-40").partition("-")
+        first, _, last = os.environ.get("STORMS", self.seeds).partition("-")
         for seed in range(int(first), int(last or first) + 1):
             try:
                 self.storm(seed)
@@ -344,3 +353,26 @@ class TestStorms(ProxyTestCase):
                 print(f"the storm of seed {seed}: STORMS={seed}")
                 raise
             self.setUp()
+
+
+class TestSecureStorms(TestStorms):
+    """The same, with clients by TLS."""
+
+    writers = (transport, connection)
+    seeds = "1-8"
+
+    def proxy(self, *scripts: Any, **options: Any) -> Any:
+        proxy = super().proxy(*scripts, **options)
+        cert, key = write(temporaryDirectory(self), issued(HOST))
+        store = CertificateStore(ServerTLS((CertificateFiles(cert, key),)))
+        self.secure = self.network.listenTCP(8443, SecureFactory(store, proxy), interface="10.1.0.1")
+        return proxy
+
+    def client(self, host: str = "") -> Client:
+        client = SecureClient(self.network)
+        self.clients.append(client)
+        return client
+
+    def tearDown(self) -> None:
+        self.secure.stopListening()
+        super().tearDown()
