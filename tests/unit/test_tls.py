@@ -249,6 +249,43 @@ class TestTLS(ProxyTestCase):
         self.assertEqual(self.secure.names, [HOST.encode(), None])
         self.assertEqual(len(self.secure.peers), 2)
 
+    def test_sessionsAreResumed(self) -> None:
+        """An upstream that closes after each answer, and one whose tickets nobody knows any more."""
+        server = RawServer(lambda peer, data: (peer.send(answer(b"hello", b"Connection: close")), peer.close()))
+        cert, key = write(self.directory, SERVER)
+        config = ServerTLS((CertificateFiles(cert, key),))
+        store = CertificateStore(config)
+        factory = SecureFactory(store, server)
+        port = self.network.listenTCP(443, factory, interface="10.0.0.1")
+        ca = writeAuthority(self.directory)
+        self.proxy(urls=[Upstream(f"https://{HOST}", tls=UpstreamTLS(ca=ca))])
+        resumed: list[bool] = []
+        for number in range(4):
+            if number == 2:
+                factory.store = CertificateStore(config)
+            client = self.ask(get())
+            self.seconds(0.01)
+            resumed.append(server.peers[-1].transport.isResumed)
+            self.assertEqual(self.settle(client).body, b"hello")
+        self.assertEqual(resumed, [False, True, False, True])
+        port.stopListening()
+
+    def test_anotherNameResumesNothing(self) -> None:
+        server = RawServer(lambda peer, data: (peer.send(answer(b"hello", b"Connection: close")), peer.close()))
+        cert, key = write(self.directory, SERVER)
+        store = CertificateStore(ServerTLS((CertificateFiles(cert, key),)))
+        port = self.network.listenTCP(443, SecureFactory(store, server), interface="10.0.0.1")
+        ca = writeAuthority(self.directory)
+        names = (HOST, "other.example")
+        self.proxy(urls=[Upstream("https://10.0.0.1", tls=UpstreamTLS(name, ca)) for name in names])
+        codes = []
+        for _ in names:
+            codes.append(self.settle(self.ask(get())).code)
+            self.accessLog.exchanges.clear()
+        self.assertEqual(codes, [200, 200], "the second was asked in the end of the first's place")
+        self.assertIn("tls_failure", [error for error, _ in self.outcomes()])
+        port.stopListening()
+
     def test_thereIsNoTLSToHTTP(self) -> None:
         self.assertRaises(ValueError, Upstream, "http://10.0.0.1", tls=UpstreamTLS(isInsecure=True))
 

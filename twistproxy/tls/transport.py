@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistproxy.tls.errors import explainTLS
+from twistproxy.tls.sessions import LastSession
 from twistproxy.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner, writerFor
 
 _RECORD: Final = 16 << 10
@@ -55,16 +56,21 @@ class SecureTransport(Protocol):
         serverName: str | None = None,
         isServer: bool = True,
         preamble: bytes = b"",
+        sessions: LastSession | None = None,
     ) -> None:
         """
         @param above: the protocol that speaks over this.
         @param serverName: for a client, whose certificate the server has to have.
         @param preamble: what goes before all of TLS, as it is.
+        @param sessions: for a client: where the session to resume is, and where the next is put.
         """
         self._above = self.above = above
         self._incoming = MemoryBIO()
         self._outgoing = MemoryBIO()
-        self._ssl: SSLObject = context.wrap_bio(self._incoming, self._outgoing, isServer, serverName)
+        self._ssl: SSLObject = context.wrap_bio(
+            self._incoming, self._outgoing, isServer, serverName, None if sessions is None else sessions.of(context)
+        )
+        self._sessions = sessions
         self._isServer = isServer
         self._preamble = preamble
         self.isSecure = False
@@ -148,6 +154,9 @@ class SecureTransport(Protocol):
         except SSLError:
             failure = Failure()
         if pieces:
+            if self._sessions is not None:  # TLS 1.3 sends its tickets before the first bytes of an answer
+                self._sessions.keep(self._ssl.context, self._ssl.session)
+                self._sessions = None
             self._above.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._isAborted or self._above is None:
             return
@@ -382,6 +391,11 @@ class SecureTransport(Protocol):
         """As L{INegotiated}: by ALPN."""
         name = self._ssl.selected_alpn_protocol()
         return None if name is None else name.encode("ascii")
+
+    @property
+    def isResumed(self) -> bool:
+        """Whether the handshake resumed a session."""
+        return bool(self._ssl.session_reused)
 
     @property
     def peerCertificateDER(self) -> bytes | None:

@@ -28,6 +28,7 @@ from twistproxy.outcomes import Upstream
 from twistproxy.settings import Settings
 from twistproxy.tls.contexts import ClientContexts
 from twistproxy.tls.errors import explainTLS
+from twistproxy.tls.sessions import LastSession
 from twistproxy.tls.transport import SecureTransport
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.guard import GuardedReactor
@@ -99,10 +100,16 @@ def _open(
 
 
 def connect(
-    reactor: Any, upstream: Upstream, settings: Settings, connection: UpstreamConnection, contexts: ClientContexts
+    reactor: Any,
+    upstream: Upstream,
+    settings: Settings,
+    connection: UpstreamConnection,
+    contexts: ClientContexts,
+    sessions: LastSession | None = None,
 ) -> Deferred[UpstreamConnection]:
     """Connect C{connection} to an upstream.
 
+    @param sessions: of TLS to it.
     @return: a Deferred, to be cancelled when nobody wants it any more, that fires with C{connection} ready for a
         request, or fails with a L{ProxyError}.
     """
@@ -111,13 +118,18 @@ def connect(
         if isAddress(location.host) and not guard.permits(location.host):
             return fail(ProxyError(DESTINATION_REFUSED, location.host))
         guarded = GuardedReactor(reactor, guard)
-        opening = _secureOrNot(guarded, upstream, settings, connection, contexts)
+        opening = _secureOrNot(guarded, upstream, settings, connection, contexts, sessions)
         return opening.addErrback(_explainRefusal, guarded)
-    return _secureOrNot(reactor, upstream, settings, connection, contexts)
+    return _secureOrNot(reactor, upstream, settings, connection, contexts, sessions)
 
 
 def _secureOrNot(
-    reactor: Any, upstream: Upstream, settings: Settings, connection: UpstreamConnection, contexts: ClientContexts
+    reactor: Any,
+    upstream: Upstream,
+    settings: Settings,
+    connection: UpstreamConnection,
+    contexts: ClientContexts,
+    sessions: LastSession | None,
 ) -> Deferred[UpstreamConnection]:
     location = upstream.location
     if not location.isSecure:
@@ -128,7 +140,7 @@ def _secureOrNot(
         return fail(ProxyError(TLS_FAILURE, str(error)))
     name = upstream.tls.serverName or location.host.partition("%")[0]
     try:
-        below = SecureTransport(context, connection, name, isServer=False, preamble=connection.header)
+        below = SecureTransport(context, connection, name, False, connection.header, sessions)
     except ValueError as error:  # a name that no certificate can be for, as Python says it
         return fail(ProxyError(TLS_FAILURE, str(error)))
     opening = _open(reactor, location, settings, connection, below)

@@ -16,6 +16,7 @@ from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
 from twistproxy.sweep import Sweeper
 from twistproxy.tls.contexts import ClientContexts
+from twistproxy.tls.sessions import LastSession
 from twistproxy.upstream.connect import connect
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.waiting import WaitingRoom
@@ -88,6 +89,7 @@ class ConnectionPool:
         """
         self._reactor = reactor
         self._contexts = contexts
+        self._sessions = LastSession()
         self._upstream = upstream
         self._settings = settings
         self._sweeper = sweeper
@@ -175,7 +177,9 @@ class ConnectionPool:
         connection = UpstreamConnection(self, self._settings, self._sweeper, self._memory, ticket.header)
         self._all.add(connection)
         try:
-            opening = connect(self._reactor, self._upstream, self._settings, connection, self._contexts)
+            opening = connect(
+                self._reactor, self._upstream, self._settings, connection, self._contexts, self._sessions
+            )
         except Exception as error:  # an endpoint that refuses its arguments: this upstream can't be reached
             opening = Deferred()
             opening.errback(ProxyError(INTERNAL, str(error)))
