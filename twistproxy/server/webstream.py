@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.internet.interfaces import IPushProducer
+from attrs import evolve
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.python.failure import Failure
 from twisted.web.server import version as SERVER
 from zope.interface import implementer
@@ -26,6 +27,7 @@ from twistproxy.server.progress import ackedBytes
 from twistproxy.server.webrequest import SpooledBody, headOf
 from twistproxy.splicing import FlowSource
 from twistproxy.sweep import NEVER
+from twistproxy.tls.client import ConnectionCertificate
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.guard import CHUNKED, bad
 from twistproxy.wire.http1 import RequestHead, encodeHead
@@ -98,6 +100,8 @@ class WebStream:
         engine.channels.add(self)
         engine.sweeper.watch(self)
         identity = engine.identify(request.getClientAddress(), "https" if request.isSecure() else "http")
+        if ISSLTransport.providedBy(request.transport):
+            identity = evolve(identity, certificate=ConnectionCertificate(request.transport))
         try:
             self._head = head = headOf(request, engine.settings)
             self._keepAlive = head.keepAlive
