@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -79,13 +80,16 @@ def server(networks: Networks, tmp_path_factory: pytest.TempPathFactory) -> Iter
 class Router:
     """A proxy on the router, in which rules send what goes to port 80 to it."""
 
-    def __init__(self, networks: Networks, directory: Path, rules: str, *options: str) -> None:
+    def __init__(
+        self, networks: Networks, directory: Path, rules: str, *options: str, reactor: str = "default"
+    ) -> None:
         self.networks = networks
         self.log = directory / "error.log"
         networks.run("router", "sh", "-c", FLUSH)
         networks.run("router", "sh", "-ec", rules)
         self.proxy = Child(
-            directory, "proxy", *networks.inside("router", TWIST, "revproxy", "--transparent", "--error-log", str(self.log),
+            directory, "proxy", *networks.inside("router", TWIST, f"--reactor={reactor}", "revproxy", "--transparent",
+                                                 "--error-log", str(self.log),
                                                  "--listen", "tcp6:3129:interface=\\:\\:", *options),
         )  # fmt: skip
         self.proxy.waitFor("^listening on")
@@ -113,10 +117,15 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
-@pytest.mark.parametrize("rules", [IPTABLES, NFTABLES], ids=["iptables", "nftables"])
-def test_whereTheClientWanted(networks: Networks, server: Child, tmp_path: Path, stack: ExitStack, rules: str) -> None:
+UVLOOP = "uvloop" if find_spec("uvloop") else "default"
+
+
+@pytest.mark.parametrize(("rules", "reactor"), [(IPTABLES, "default"), (NFTABLES, UVLOOP)], ids=["iptables", "nftables"])
+def test_whereTheClientWanted(
+    networks: Networks, server: Child, tmp_path: Path, stack: ExitStack, rules: str, reactor: str
+) -> None:
     """The original destination, over IPv4 and IPv6, with the client's address in X-Forwarded-For."""
-    router = Router(networks, tmp_path, rules, "--set", "connect-timeout=500ms")
+    router = Router(networks, tmp_path, rules, "--set", "connect-timeout=500ms", reactor=reactor)
     stack.enter_context(router.proxy)
     assert router.get("http://10.231.2.2/x") == "server /x 10.231.2.2 10.231.1.2 10.231.2.1"
     assert router.get("http://[fd00:231:2::2]/y") == "server /y [fd00:231:2::2] fd00:231:1::2 fd00:231:2::1"

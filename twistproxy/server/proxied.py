@@ -187,6 +187,8 @@ class ProxiedReactor:
         self._senders = senders
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith(("listen", "adopt")):
+            raise AttributeError(f"{name}: a way to listen that would not read the header")
         return getattr(self._reactor, name)
 
     def _behind(self, factory: IProtocolFactory) -> ProxyProtocolFactory:

@@ -217,6 +217,14 @@ class TestProxied(ProxyTestCase):
         self.client(port=8083).send(LINE + get())
         self.assertEqual(self.origin.request.get(b"x-forwarded-for"), b"203.0.113.77")
 
+    def test_noWayAround(self) -> None:
+        """A reactor's other ways to listen do not exist here: they would take requests without a header."""
+        self.proxy(OK)
+        self.network.listenSomehow = self.network.adoptSomehow = lambda *arguments: None  # type: ignore[attr-defined]
+        for name in ("listenSomehow", "adoptSomehow"):
+            self.assertRaises(AttributeError, getattr, self.facade, name)
+        self.assertEqual(self.facade.seconds, self.network.seconds)
+
     def test_theyCanBeTold(self) -> None:
         self.proxy(OK)
         self.client()
