@@ -116,6 +116,20 @@ def test_curl(proxy: ProxyProcess, server: FileServer, files: Path) -> None:
 
 
 @needs("curl")
+def test_proxiesByTLS(startProxy: StartProxy, server: FileServer, files: Path, tmp_path: Path) -> None:
+    """curl speaks TLS to the proxy, and again through it."""
+    cert, key = write(tmp_path, issued("localhost", "127.0.0.1"))
+    proxy = forward(startProxy, server, "--listen", f"tls:0:interface=127.0.0.1:cert={cert}:key={key}")
+    port = proxy.waitFor(r"^listening on https://127\.0\.0\.1:(\d+)/$")[1]
+    trusted = ("--proxy-cacert", server.authority, "--cacert", server.authority)
+    through = ("--silent", "--show-error", "--fail", "--proxy", f"https://localhost:{port}", *trusted)
+    for url in (f"http://127.0.0.1:{server.port}", f"https://localhost:{server.securePort}"):
+        got = run("curl", *through, f"{url}/big")
+        assert got.stdout == (files / "big").read_bytes(), got.stderr
+    assert proxy.log == []
+
+
+@needs("curl")
 def test_refusals(startProxy: StartProxy, server: FileServer) -> None:
     proxy = startProxy(options=("--forward",))
     words = ("--silent", "--output", "-", "--write-out", "%{http_code} %{http_connect}", "--proxy", proxy.url)

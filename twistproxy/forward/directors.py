@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twistproxy.errorpage import errorPage
-from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, ProxyError
+from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, METHOD_NOT_ALLOWED, ProxyError
 from twistproxy.forward.policy import ForwardPolicy
 from twistproxy.forward.transparent import redirectedTo
 from twistproxy.forward.users import Users, credentialsOf
@@ -72,6 +72,23 @@ def _upstreams(guard: Guard) -> Callable[[str, str, int], Upstream]:
     return upstream
 
 
+def _forwardsLeft(inbound: InboundRequest, outbound: OutboundRequest) -> Response | None:
+    """Count Max-Forwards down; at 0 the answer is ours (RFC 9110 section 7.6.2).
+
+    TRACE is not answered with the request: what proxies before us have added is not for everybody.
+    """
+    values = inbound.headers.getRawHeaders(b"max-forwards") or []
+    text = values[0] if len(values) == 1 else b""
+    if not text.isdigit() or len(text) > 9:
+        raise ProxyError(BAD_REQUEST, "Max-Forwards is not a number")
+    if int(text):
+        outbound.headers.setRawHeaders(b"Max-Forwards", [b"%d" % (int(text) - 1)])
+        return None
+    if inbound.method == b"TRACE":
+        raise ProxyError(METHOD_NOT_ALLOWED, "TRACE to the proxy itself")
+    return Response(204, [("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, CONNECT")])
+
+
 @implementer(IDirector)
 class ForwardDirector:
     """Goes where the client says, if the policy lets it."""
@@ -81,7 +98,7 @@ class ForwardDirector:
         self._guard = Guard(policy.permits)
         self._upstream = _upstreams(self._guard)
 
-    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Upstream:
+    def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Upstream | Response:
         """L{IDirector.direct}.
 
         @raise ProxyError: 400 without a destination, 403 for one that is refused.
@@ -94,6 +111,10 @@ class ForwardDirector:
             detail = "it would go round in a circle"
         if detail:
             raise ProxyError(DESTINATION_REFUSED, detail)
+        if inbound.method in (b"OPTIONS", b"TRACE") and inbound.headers.hasHeader(b"max-forwards"):
+            answer = _forwardsLeft(inbound, outbound)
+            if answer is not None:
+                return answer
         for name in (b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"):
             outbound.headers.removeHeader(name)  # they say nothing that the target does not know
         return self._upstream(goal.scheme or "http", goal.host, goal.port)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.logger import Logger
 
 from twistproxy.errors import QUEUE_FULL, ConfigurationError, ProxyError
@@ -22,6 +22,9 @@ _KNOWN_FOR: Final = 300.0
 
 _MOST_KNOWN: Final = 1024
 _MOST_WAITING: Final = 64
+_AT_ONCE: Final = 2
+"""Passwords that are hashed at the same time: the threads are also those that look up names."""
+
 _LONGEST_PASSWORD: Final = 72
 """Bytes; bcrypt takes no more."""
 
@@ -120,6 +123,7 @@ class Users:
         self._salt = os.urandom(16)
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._waiting = 0
+        self._places = DeferredSemaphore(_AT_ONCE)
         self._version = self._look()
         self._users = readUsers(path)
         self._looked = seconds()
@@ -166,7 +170,8 @@ class Users:
         self._waiting += 1
         hashed = self._users.get(name)
         # Who is unknown takes as much time as who is not, and is not told apart by it.
-        checking = self._run(self._matches, password, hashed or next(iter(self._users.values())))
+        checking = self._places.run(self._run, self._matches, password, hashed or next(iter(self._users.values())))
+        answer: Deferred[bool] = Deferred()  # who does not wait for it any more cannot cancel what a thread does
 
         def checked(result: Any) -> Any:
             self._waiting -= 1
@@ -181,4 +186,5 @@ class Users:
                 self._known.popitem(last=False)
             return True
 
-        return checking.addBoth(checked).addCallback(decided)
+        checking.addBoth(checked).addCallback(decided).addCallbacks(answer.callback, answer.errback)
+        return answer

@@ -132,6 +132,18 @@ class TestRequests(ForwardTestCase):
         self.assertEqual(self.origin.request.get(b"host"), b"app.example")
 
 
+    def test_maxForwards(self) -> None:
+        """RFC 9110 section 7.6.2."""
+        self.start()
+        for method, value, code in (
+            (b"OPTIONS", b"0", 204), (b"TRACE", b"0", 405), (b"OPTIONS", b"x", 400), (b"OPTIONS", b"5", 200), (b"GET", b"0", 200),
+        ):  # fmt: skip
+            line = b"%b http://app.example HTTP/1.1\r\nHost: app.example\r\nMax-Forwards: %b\r\n\r\n" % (method, value)
+            self.assertEqual(self.send(line).answer(method).code, code, (method, value))
+        self.assertEqual([(each.method, each.target, each.get(b"max-forwards")) for each in self.origin.requests],
+                         [(b"OPTIONS", b"*", b"4"), (b"GET", b"/", b"0")])  # fmt: skip
+
+
 class TestRules(ForwardTestCase):
     def test_closedByDefault(self) -> None:
         inner = Origin(self.network, "10.0.0.1:80", answer(b"secret"))

@@ -7,7 +7,7 @@ from base64 import b64encode
 from typing import Any
 
 import bcrypt
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -63,9 +63,8 @@ class TestUsers(SynchronousTestCase):
         return waiting
 
     def settle(self) -> None:
-        calls, self.calls = self.calls, []
-        for call, _ in calls:
-            call()
+        while self.calls:
+            self.calls.pop(0)[0]()
 
     def isRight(self, name: str, password: bytes) -> bool:
         checking = self.users.check(name, password)
@@ -103,7 +102,23 @@ class TestUsers(SynchronousTestCase):
         for _ in range(65):
             checking = self.users.check("ali", b"x")
             self.calls.pop()[1].errback(RuntimeError())
-            self.failureResultOf(checking)
+            self.failureResultOf(checking, RuntimeError)
+
+    def test_threadsAreLeftToOthers(self) -> None:
+        for _ in range(5):
+            self.users.check("ali", b"x")
+        self.assertEqual(len(self.calls), 2)
+
+    def test_whoLeaves(self) -> None:
+        """Does not make room for another while the thread goes on."""
+        left = [self.users.check("ali", b"x") for _ in range(2)]
+        for each in left:
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        checking = self.users.check("ali", b"open sesame")
+        self.assertEqual(len(self.calls), 2)
+        self.settle()
+        self.assertTrue(self.successResultOf(checking))
 
     def test_changes(self) -> None:
         self.isRight("ali", b"open sesame")
