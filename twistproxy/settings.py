@@ -109,6 +109,7 @@ class Settings:
     healthTimeout: float = _setting("duration", 3.0, "Longest health check; a longer one has failed.")
     healthFall: int = _setting("count", 3, "An upstream gets no more requests after so many failed checks in a row.")
     healthRise: int = _setting("count", 2, "It gets requests again after so many good checks in a row.")
+    maxHealthChecks: int = _setting("count", 256, "Most health checks of a pool that run at once; 0: any number.")
 
     # Who of a pool is asked.
     slowStart: float = _setting(

@@ -38,6 +38,7 @@ POOL_SETTINGS: Final = frozenset(
         "healthInterval",
         "healthRise",
         "healthTimeout",
+        "maxHealthChecks",
         "panicThreshold",
         "slowStart",
     }

@@ -11,102 +11,18 @@ from random import Random
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectBindError
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from twistproxy.health.probing import Probe, Slots
 from twistproxy.health.schedule import Pace, firstDelay
-from twistproxy.hooks import asDeferred, isPending, nameOf
+from twistproxy.hooks import nameOf
 from twistproxy.messages import Health, Upstream
 from twistproxy.settings import Settings
 from twistproxy.upstream.group import UpstreamGroup
 from twistproxy.upstream.standing import Active
 
-_LONGEST_DETAIL: Final = 200
 _log: Final = Logger(namespace="twistproxy.health")
-
-
-class _Probe:
-    """One check of one upstream, again and again."""
-
-    def __init__(self, checks: HealthChecks, name: str, check: Any, pace: Pace, upstream: Upstream) -> None:
-        self._checks = checks
-        self._name = name
-        self._check = check
-        self._pace = pace
-        self._upstream = upstream
-        self._started = 0.0
-        self._running: Deferred[Any] | None = None
-        self._next: IDelayedCall | None = None
-
-    def begin(self, delay: float) -> None:
-        """Run for the first time."""
-        if delay > 0:
-            self._next = self._checks.reactor.callLater(delay, self._run)
-        else:
-            self._run()
-
-    def stop(self) -> None:
-        """Run no more; what runs is cancelled, and its result is nothing."""
-        pending, self._next = self._next, None
-        if pending is not None:
-            pending.cancel()
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-
-    def _run(self) -> None:
-        self._next = None
-        reactor = self._checks.reactor
-        self._started = reactor.seconds()
-        try:
-            result = self._check.check(self._upstream)
-        except Exception:
-            result = Failure()
-        if isPending(result):
-            self._running = running = asDeferred(result)
-            running.addTimeout(self._pace.timeout, reactor)
-            running.addBoth(self._ended, running)
-        else:
-            self._tell(result)
-
-    def _ended(self, result: Any, running: Deferred[Any]) -> None:
-        if self._running is running:
-            self._running = None
-            self._tell(result)
-        # else it was stopped
-
-    def _tell(self, result: Any) -> None:
-        reactor = self._checks.reactor
-        now = reactor.seconds()
-        health = healthOf(result, now - self._started, self._pace.timeout)
-        isDown = self._checks.checked(self._upstream, self._name, health, self._pace)
-        self._next = reactor.callLater(self._pace.next(self._started, now, self._checks.random(), isDown), self._run)
-
-
-def healthOf(result: Any, latency: float, timeout: float) -> Health:
-    """What a check returned, or its failure, as a L{Health}.
-
-    What is the proxy's own fault tells nothing about an upstream: no descriptor or port was left for the check, or the proxy
-    had no time itself, as a process that was stopped, so that a timeout fires late and nothing was read before it.
-
-    @param latency: of the check, in seconds, where it does not say so itself.
-    @param timeout: of the check, in seconds.
-    """
-    isInconclusive = False
-    if isinstance(result, Health):
-        return result
-    if not isinstance(result, Failure):
-        detail = f"check returned a {type(result).__name__}, not a Health"
-    elif result.check(TimeoutError, CancelledError):
-        detail = "it took too long"
-        isInconclusive = latency > timeout + max(1.0, timeout / 2)
-    else:
-        detail = result.getErrorMessage() or type(result.value).__name__
-        isInconclusive = result.check(ConnectBindError) is not None
-    return Health(False, " ".join(detail.split())[:_LONGEST_DETAIL], latency, isInconclusive=isInconclusive)
 
 
 class HealthChecks(Service):
@@ -143,17 +59,17 @@ class HealthChecks(Service):
              Pace.of(getattr(check, "schedule", None), settings))
             for i, check in enumerate(checks, 1)
         ]  # fmt: skip
-        self._probes: dict[str, list[_Probe]] = {}
+        self._slots = Slots(settings.maxHealthChecks)
+        self._waitedFor = [name for name, _, pace in self._checks if pace.initial is Active.DOWN]
+        self._unchecked: set[str] = set()
+        self._probes: dict[str, list[Probe]] = {}
         self._unobserve: Callable[[], None] | None = None
         self._waiting: list[Deferred[None]] = []
 
     @property
     def isReady(self) -> bool:
         """Whether no upstream waits for its first check any more, of those checks that it has to wait for."""
-        standings = [self.group.standing(each) for each in self.group.members]
-        waitedFor = [name for name, _, pace in self._checks if pace.initial is Active.DOWN]
-        checked = [each.checks for each in standings if each is not None]
-        return all(name in records and records[name].runs for records in checked for name in waitedFor)
+        return not self._unchecked
 
     def whenReady(self) -> Deferred[None]:
         """Fires when L{isReady}; the results have to be told to L{checked}, not to the group."""
@@ -163,7 +79,7 @@ class HealthChecks(Service):
         return waiting
 
     def _tellReady(self) -> None:
-        if self._waiting and self.isReady:
+        if self._waiting and not self._unchecked:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)
@@ -188,8 +104,16 @@ class HealthChecks(Service):
         isDown = self.group.checked(upstream, name, health, pace.rise, pace.fall) is Active.DOWN
         if self.told is not None:
             self.told(self.group.name, upstream, name, health, pace.rise, pace.fall)
-        self._tellReady()
+        if self._unchecked and not self._isUnchecked(upstream):
+            self._unchecked.discard(upstream.key)
+            self._tellReady()
         return isDown
+
+    def _isUnchecked(self, upstream: Upstream) -> bool:
+        """Whether an upstream waits for a check."""
+        standing = self.group.standing(upstream)
+        records = standing.checks if standing is not None else {}
+        return any(name in records and not records[name].runs for name in self._waitedFor)
 
     def probe(self, isProbing: bool) -> None:
         """Run the checks here from now on, or don't. What is known stays."""
@@ -198,9 +122,7 @@ class HealthChecks(Service):
         self.isProbing = isProbing
         if not self.running:
             return
-        for probe in [each for several in self._probes.values() for each in several]:
-            probe.stop()
-        self._probes = {}
+        self._stopProbes(list(self._probes))
         self._membersChanged()
 
     def stopService(self) -> None:
@@ -209,26 +131,42 @@ class HealthChecks(Service):
         if self._unobserve is not None:
             self._unobserve()
             self._unobserve = None
-        probes, self._probes = self._probes, {}
-        for each in (probe for several in probes.values() for probe in several):
+        self._stopProbes(list(self._probes))
+
+    def _stopProbes(self, keys: Sequence[str]) -> None:
+        """Check the upstreams of these keys no more."""
+        probes = [probe for key in keys for probe in self._probes.pop(key)]
+        for each in probes:
+            self._slots.leave(each)  # first, or it would run as soon as another stops
+        for each in probes:
             each.stop()
 
     def _membersChanged(self) -> None:
         """Check those that came, and no longer those that left."""
         members = {each.key: each for each in self.group.members}
-        for key in [each for each in self._probes if each not in members]:
-            for probe in self._probes.pop(key):
-                probe.stop()
+        left = [each for each in self._probes if each not in members]
+        self._unchecked.difference_update(left)
+        self._stopProbes(left)
         came = [each for each in members.values() if each.key not in self._probes]
         initial = {name: pace.initial for name, _, pace in self._checks}
         for upstream in came:
             self.group.checkedBy(upstream, initial)
-            checks = self._checks if self.isProbing else ()
-            self._probes[upstream.key] = [_Probe(self, name, check, pace, upstream) for name, check, pace in checks]
+            if self._isUnchecked(upstream):
+                self._unchecked.add(upstream.key)
+            self._probes[upstream.key] = self._probesOf(upstream) if self.isProbing else []
         for at, upstream in enumerate(came):
             for probe, (_, _, pace) in zip(self._probes.get(upstream.key, ()), self._checks, strict=False):
                 probe.begin(firstDelay(at, len(came), pace.interval))
         self._tellReady()
+
+    def _probesOf(self, upstream: Upstream) -> list[Probe]:
+        def teller(name: str, pace: Pace) -> Callable[[Health], bool]:
+            return lambda health: self.checked(upstream, name, health, pace)
+
+        return [
+            Probe(self.reactor, self._slots, check, pace, upstream, self.random, teller(name, pace))
+            for name, check, pace in self._checks
+        ]
 
 
 def _isTwice(check: Any, checks: Sequence[Any]) -> bool:

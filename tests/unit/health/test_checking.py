@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from twistproxy.balancers.roundrobin import RoundRobin
-from twistproxy.health.checking import HealthChecks, healthOf
+from twistproxy.health.checking import HealthChecks
+from twistproxy.health.probing import healthOf
 from twistproxy.health.schedule import Pace, Schedule, firstDelay
 from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
@@ -227,6 +228,30 @@ class HealthCheckTests(SynchronousTestCase):
         ready = self.start().whenReady()
         ready.cancel()
         self.failureResultOf(ready, CancelledError)
+
+    def test_soManyAtOnceAndTheOthersInTheirOrder(self) -> None:
+        self.group.setMembers([Upstream(f"http://10.0.1.{each}") for each in range(5)])
+        keys = [each.key for each in self.group.members]
+        running: list[Deferred[Health]] = []
+
+        def begin() -> Deferred[Health]:
+            running.append(Deferred())
+            return running[-1]
+
+        self.check.says = {each: begin for each in keys[:-1]}
+        service = HealthChecks(self.clock, self.group, [self.check], Settings(maxHealthChecks=2), lambda: 0.5)
+        service.startService()
+        self.addCleanup(service.stopService)
+        self.assertEqual(self.check.asked, keys[:2])
+        running[1].callback(Health(True))
+        self.assertEqual(self.check.asked, keys[:3])
+        self.group.setMembers(self.group.members[1:])  # the first leaves: its slot is free
+        self.assertEqual(self.check.asked, keys[:4])
+        running[2].callback(Health(True))
+        running[3].callback(Health(True))
+        self.assertEqual(self.check.asked, keys)
+        self.clock.advance(5)
+        self.assertEqual(len(self.check.asked), 7)
 
     def test_jitterStaysWithinATenth(self) -> None:
         pace = Pace.of(Schedule(interval=10.0), Settings())
