@@ -123,8 +123,10 @@ class IUpstreamSource(Interface):
     """A service that finds upstreams."""
 
     def subscribe(observer: Callable[[Sequence[Upstream]], None]) -> Callable[[], None]:
-        """Tell C{observer} the full set of upstreams, now and at every change.
+        """Called after C{startService}: tell C{observer} the full set of upstreams, now or later, and at every change, in
+        the reactor's thread.
 
+        @param observer: leaves out what is no L{Upstream}, and may refuse a set that is empty or much smaller than the last.
         @return: a callable that ends it.
 
         When it fails, the last good set is kept, and it is asked again with a growing delay.
