@@ -200,9 +200,28 @@ class Engine:
         self.acceptsConnect = False
         self.channels: set[ClientConnection] = set()
         self._quiet: list[Deferred[None]] = []
+        self._begin()
+
+    def _begin(self) -> None:
         for group in self.groups.values():
             group.keepTime(self.sweeper, self.seconds)
             group.observeMembers(self.pools.room.poolsChanged)
+
+    def replace(
+        self,
+        groups: Mapping[str, UpstreamGroup],
+        routeFor: Callable[[InboundRequest], Route | None],
+        errorHandlers: Sequence[IErrorHandler],
+    ) -> None:
+        """Serve by others from now on. Exchanges under way go on by what they began with."""
+        for group in self.groups.values():
+            group.retire()
+        self.groups = dict(groups)
+        self.routeFor = routeFor
+        self.errorHandlers = tuple(errorHandlers)
+        self._begin()
+        self.pools.keepOnly(frozenset(each.key for group in self.groups.values() for each in group.members))
+        self.pools.room.poolsChanged()
 
     def administer(self, key: str, administrative: Administrative, reason: str = "") -> int:
         """Have an upstream ready, drained or down in all pools that have it. What runs there goes on, tunnels included; its

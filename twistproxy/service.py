@@ -13,29 +13,27 @@ from typing import Any, Final, Protocol
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.accesslog import FileAccessLog, Recording
-from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse, PoolConfig, RouteConfig, buildPlugins
+from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse
 from twistproxy.demo import DemoUpstreams
-from twistproxy.discovery.membership import Membership, follow
-from twistproxy.engine import Engine, Route
+from twistproxy.discovery.membership import Membership
+from twistproxy.engine import Engine
 from twistproxy.errorlog import ErrorLog
 from twistproxy.errors import ConfigurationError
-from twistproxy.forward.assembly import surround
+from twistproxy.generation import Generation
 from twistproxy.health.checking import HealthChecks
 from twistproxy.messages import Upstream
 from twistproxy.middleware.statistics import Statistics
 from twistproxy.proxy import ProxyFactory, drainEngine
-from twistproxy.routing import Router
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.terminal import terminal
 from twistproxy.tls.config import ServerTLS
 from twistproxy.tls.listening import CertificateWatch, SecureFactory
 from twistproxy.tls.store import CertificateStore
-from twistproxy.upstream.group import UpstreamGroup, withBalancers
 
 _log: Final = Logger()
 _YOUNG_OBJECTS: Final = 20_000
@@ -61,6 +59,9 @@ class Worker(Protocol):
     def addChecks(self, checks: HealthChecks) -> None:
         """Health checks that one worker may run for all."""
 
+    def removeChecks(self, checks: HealthChecks) -> None:
+        """These are run no more."""
+
     def listening(self) -> None:
         """It serves."""
 
@@ -68,54 +69,19 @@ class Worker(Protocol):
         """It takes no more connections."""
 
 
-def _routes(
-    reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], groups: Mapping[str, UpstreamGroup]
-) -> list[tuple[RouteConfig, Route]]:
-    def built(uses: Sequence[PluginUse]) -> tuple[Any, ...]:
-        return tuple(plugins[use] for use in uses)
-
-    always = configuration.errorHandlers
-    around = surround(reactor, configuration.forward, configuration.isTransparent)
-    return [
-        (
-            route,
-            Route(
-                groups[route.pool] if route.pool is not None else None,
-                around(built(route.directors), route.pool is not None),
-                withBalancers(_groupsOf(route, groups), built(route.modifiers)),
-                built(route.middleware),
-                built((*route.errorHandlers, *always)),
-                name=route.place or route.pool or "",
-                retryPolicy=None if route.retryPolicy is None else plugins[route.retryPolicy],
-                roundTripper=None if route.roundTripper is None else plugins[route.roundTripper],
-                settings=configuration.settingsOf(route),
-            ),
-        )
-        for route in configuration.routes
-    ]
-
-
-def _groupsOf(route: RouteConfig, groups: Mapping[str, UpstreamGroup]) -> Sequence[UpstreamGroup]:
-    """The pools that its requests may go to: a director may choose any."""
-    return [group for name, group in groups.items() if route.directors or name == route.pool]
-
-
 def makeEngine(reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], accessLogs: Sequence[Any]) -> Engine:
     """The engine that a configuration describes."""
-    groups: dict[str, UpstreamGroup] = {}
-    for pool in configuration.pools:
-        members = [each.build() for each in pool.servers]
-        settings = configuration.settingsOf(pool)
-        passive = [plugins[use] for use in pool.passive]
-        groups[pool.name] = UpstreamGroup.configured(
-            pool.name, plugins[pool.balancer], members, settings, reactor.seconds, passive
-        )
-    routes = _routes(reactor, configuration, plugins, groups)
-    routeFor = Router((each.match, route) for each, route in routes).route
-    handlers = [plugins[use] for use in configuration.errorHandlers]
+    return _engineOf(reactor, Generation(reactor, configuration, plugins), accessLogs)
+
+
+def _engineOf(reactor: Any, generation: Generation, accessLogs: Sequence[Any]) -> Engine:
+    configuration = generation.configuration
+    groups = generation.makeGroups({})
     logs = [Recording(log, reactor) for log in accessLogs]
-    engine = Engine(reactor, configuration.settings, groups, routeFor, handlers, logs)
+    router = generation.makeRouter(groups)
+    engine = Engine(reactor, configuration.settings, groups, router, generation.errorHandlers, logs)
     engine.acceptsConnect = configuration.forward is not None
+    generation.follow(engine)
     return engine
 
 
@@ -152,38 +118,43 @@ class ProxyService(MultiService):
         self._logs: list[FileAccessLog] = []
         self._isRefused = False
         self.isStopping = False
-        self._memberships: list[Membership] = []
-        self._checking: list[HealthChecks] = []
         self._waiting: Deferred[Any] | None = None
         self.ports: list[IListeningPort] = []
         accessLogs = [self._accessLog(each) for each in configuration.accessLogs]
-        self.engine = makeEngine(reactor, configuration, plugins, accessLogs)
+        self._generation = Generation(reactor, configuration, plugins)
+        self._retiring: list[IDelayedCall] = []
+        self.engine = _engineOf(reactor, self._generation, accessLogs)
         self._stores = _certificateStores(configuration)
         if self._stores:
             interval = configuration.settings.certificateInterval
             watch = CertificateWatch(reactor, [*self._stores.values()], interval)
             watch.setServiceParent(self)  # type: ignore[no-untyped-call]
-        for use, plugin in plugins.items():
-            if use.interface.__name__ == "IUpstreamSource":
-                continue
-            if IService.providedBy(plugin):
-                plugin.setServiceParent(self)
-        for pool in configuration.pools:
-            if pool.sources:
-                self._addSources(pool)
-            if pool.health:
-                checks = [plugins[use] for use in pool.health]
-                checking = HealthChecks(reactor, self.engine.groups[pool.name], checks, configuration.settingsOf(pool))
-                checking.setServiceParent(self)  # type: ignore[no-untyped-call]
-                if worker is not None:
-                    worker.addChecks(checking)
-                else:
-                    self._checking.append(checking)
+        for each in [*(log for log in accessLogs if IService.providedBy(log)), *self._generation.memberships.values()]:
+            each.setServiceParent(self)
+        self._run(self._generation)
+
+    def _run(self, generation: Generation) -> None:
+        """Have its services be ours."""
+        for checking in generation.checks:
+            if self._worker is not None:
+                self._worker.addChecks(checking)
+        for each in [*generation.services, *generation.checks]:
+            each.setServiceParent(self)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """The figures of each C{statistics} of the configuration, by its name; of two of the same name, the last."""
-        found = [each for each in self._plugins.values() if isinstance(each, Statistics)]
+        found = [each for each in self._generation.plugins if isinstance(each, Statistics)]
         return {str(each.name): each.snapshot() for each in found}
+
+    @property
+    def _memberships(self) -> Sequence[Membership]:
+        """What follows sources of upstreams."""
+        return list(self._generation.memberships.values())
+
+    @property
+    def _checking(self) -> Sequence[HealthChecks]:
+        """Health checks that are to be waited for at the start."""
+        return self._generation.checks if self._worker is None else []
 
     def _accessLog(self, config: AccessLogConfig | PluginUse) -> Any:
         if isinstance(config, PluginUse):
@@ -194,14 +165,6 @@ class ProxyService(MultiService):
             raise ConfigurationError(f"{config.place or '--access-log'}: {config.path}: {error.strerror}") from None
         self._logs.append(log)
         return log
-
-    def _addSources(self, pool: PoolConfig) -> None:
-        """Have the pool's members follow its sources."""
-        sources = [self._plugins[use] for use in pool.sources]
-        settings = self._configuration.settings.with_(**pool.settings)
-        membership = follow(self.engine, self.engine.groups[pool.name], sources, settings, pool.tls)
-        self._memberships.append(membership)
-        membership.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def startService(self) -> None:
         """Listen everywhere, and say where: at once, or when the sources of upstreams have told something, and those that
@@ -220,10 +183,7 @@ class ProxyService(MultiService):
             for url in demo.urls:
                 self._say(f"sample upstream on {url}/")
         super().startService()  # type: ignore[no-untyped-call]
-        for pool in self._configuration.pools:
-            for server in pool.servers:
-                if server.url.lower().startswith("https:"):  # read and complain now, not when the first client waits
-                    self.engine.pools.contexts.of(server.tls, server.url)
+        self._readContexts(self._configuration)
         self.engine.sweeper.start()
         awaited: list[Any] = [*self._memberships, *self._checking]
         if all(each.isReady for each in awaited):
@@ -312,6 +272,60 @@ class ProxyService(MultiService):
             self._say(f"listening on {shownURL(port.getHost(), listener.isSecure)}")
         _settleGarbage()
 
+    def _readContexts(self, configuration: Configuration) -> None:
+        """Read what TLS to upstreams needs, and complain now, not when the first client waits.
+
+        @raise ConfigurationError: when something of it can't be used.
+        """
+        for pool in configuration.pools:
+            for server in pool.servers:
+                if server.url.lower().startswith("https:"):
+                    self.engine.pools.contexts.of(server.tls, server.url)
+
+    # Reloading.
+
+    def reload(self, configuration: Configuration, plugins: Mapping[PluginUse, Any]) -> Deferred[None]:
+        """Serve by these pools, routes and error handlers from now on, or as soon as new sources of upstreams have told
+        something. Exchanges under way end as they began; so do tunnels. Listeners and logs stay as they are.
+
+        @raise ConfigurationError: when something can't be used; then everything stays.
+        @return: fires when it is done.
+        """
+        self._readContexts(configuration)
+        before = self._generation
+        after = Generation(self._reactor, configuration, plugins, before)
+        new = [each for each in after.memberships.values() if each not in before.memberships.values()]
+        for each in new:
+            each.setServiceParent(self)  # type: ignore[no-untyped-call]
+        waiting = DeferredList([each.whenReady() for each in new], consumeErrors=True)
+        waiting.addTimeout(configuration.settings.discoveryStartTimeout, self._reactor, lambda result, seconds: None)
+        return waiting.addCallback(lambda _: self._switch(before, after))
+
+    def _switch(self, before: Generation, after: Generation) -> None:
+        """One instead of the other."""
+        if self.isStopping:
+            return
+        groups = after.makeGroups({name: group.table for name, group in self.engine.groups.items()})
+        self.engine.replace(groups, after.makeRouter(groups), after.errorHandlers)
+        after.follow(self.engine)
+        self._generation = after
+        for each in before.checks:
+            if self._worker is not None:
+                self._worker.removeChecks(each)
+            each.disownServiceParent()  # type: ignore[no-untyped-call]
+        for membership in before.memberships.values():
+            if membership not in after.memberships.values():
+                membership.disownServiceParent()  # type: ignore[no-untyped-call]
+        self._run(after)
+        if before.services:  # exchanges under way still use them
+            delay = self._configuration.settings.drainTimeout
+            self._retiring.append(self._reactor.callLater(delay, self._retire, before.services))
+
+    def _retire(self, services: Sequence[Any]) -> None:
+        self._retiring = [each for each in self._retiring if each.active()]
+        for each in services:
+            each.disownServiceParent()
+
     def borrow(self, number: int) -> None:
         """Take connections from another worker's sockets too, until L{giveBack}."""
         if self.ports and self._worker is not None and number not in self._borrowed:
@@ -333,6 +347,9 @@ class ProxyService(MultiService):
         """
         ports, self.ports = self.ports, []
         self.isStopping = True
+        for each in self._retiring:
+            if each.active():
+                each.cancel()
         if self._waiting is not None:
             self._waiting.cancel()
         giving = [self.giveBack(each) for each in list(self._borrowed)]
@@ -391,11 +408,3 @@ def shownURL(host: Any, isSecure: bool = False) -> str:
     if address in ("0.0.0.0", "::"):
         return f"{scheme}://localhost:{host.port}/ (on all interfaces)"
     return f"{scheme}://{f'[{address}]' if ':' in address else address}:{host.port}/"
-
-
-def makeProxyService(reactor: Any, configuration: Configuration) -> IService:
-    """The service of a configuration, its plugins built.
-
-    @raise ConfigurationError: for what only shows now.
-    """
-    return ProxyService(reactor, configuration, buildPlugins(configuration, reactor))

@@ -196,10 +196,9 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """The proxy as a service.
 
-    C{twistproxy.service.makeProxyService(reactor, configuration)} gets the reactor and the frozen L{Configuration}. It
-    makes the plugins, all by one call of L{buildPlugins} so that the mistakes of all of them are told together, and
-    returns an IService that listens from its start to its stop. It raises L{ConfigurationError} for what only shows
-    then; nothing else is caught here. C{--check} makes the plugins and throws them away.
+    The plugins are made by one call of L{buildPlugins}, so that the mistakes of all of them are told together. What
+    raises L{ConfigurationError} then is told, and nothing else is caught here. C{--check} makes the plugins and throws
+    them away.
     """
     from twisted.internet import reactor  # noqa: TID251 - by Twisted's convention makeService gets none
 
@@ -208,13 +207,26 @@ def makeService(options: Options) -> IService:
             buildPlugins(options.configuration, reactor)
             print("the configuration is good")
             raise SystemExit(0)
-        if options.configuration.workers > 1:
-            return _makeSupervisor(reactor, options)
-        from twistproxy.service import makeProxyService
-
-        return makeProxyService(reactor, options.configuration)
+        return _make(reactor, options)
     except ConfigurationError as error:
         exitWith(error.problems)
+
+
+def _make(reactor: Any, options: Options) -> IService:
+    """One process, or what starts several; with a file, it is read again at each SIGHUP."""
+    from twistproxy.reloading import Reloader, onHangup
+    from twistproxy.service import ProxyService
+
+    configuration, words = options.configuration, options.words
+    reloading: Any
+    if configuration.workers > 1:
+        service = reloading = _makeSupervisor(reactor, options)
+    else:
+        service = ProxyService(reactor, configuration, buildPlugins(configuration, reactor))
+        reloading = Reloader(reactor, service, configuration, lambda: loadConfiguration(words, _warn))
+    if words.configFile is not None:
+        onHangup(reactor, reloading.reload)
+    return service
 
 
 def _makeSupervisor(reactor: Any, options: Options) -> IService:

@@ -33,12 +33,9 @@ _MAX_PROBLEMS: Final = 5
 """Bad entries of a snapshot that are told to the log one by one."""
 
 
-def follow(
-    engine: Engine, group: UpstreamGroup, sources: Sequence[Any], settings: Settings, tls: UpstreamTLS = BY_DEFAULT
-) -> Membership:
-    """A service that has C{group} follow its sources; the connections to upstreams that no pool has are closed.
+def followedBy(engine: Engine, group: UpstreamGroup, tls: UpstreamTLS = BY_DEFAULT) -> Callable[[Sequence[Upstream]], None]:
+    """What gives C{group} its members, and closes the connections to upstreams that no pool has.
 
-    @param sources: L{twistproxy.interfaces.IUpstreamSource}s.
     @param tls: for https upstreams of which the sources say nothing.
     """
 
@@ -46,7 +43,15 @@ def follow(
         group.setMembers([each.secured(tls) for each in members])
         engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
 
-    return Membership(engine.reactor, group.name, group.members, sources, changed, settings)
+    return changed
+
+
+def follow(engine: Engine, group: UpstreamGroup, sources: Sequence[Any], settings: Settings) -> Membership:
+    """A service that has C{group} follow its sources.
+
+    @param sources: L{twistproxy.interfaces.IUpstreamSource}s.
+    """
+    return Membership(engine.reactor, group.name, group.members, sources, followedBy(engine, group), settings)
 
 
 class _Source:
@@ -125,6 +130,18 @@ class Membership(Service):
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)
+
+    def membersWith(self, written: Sequence[Upstream]) -> tuple[Upstream, ...]:
+        """Those that there would be, were these written down."""
+        return tuple(each.upstream for each in merge(map(asTold, written), *(each.told for each in self._sources)))
+
+    def serve(
+        self, changed: Callable[[Sequence[Upstream]], None], written: Sequence[Upstream], settings: Settings
+    ) -> None:
+        """Tell another from now on, who has the members of now already."""
+        self._changed, self._settings = changed, settings
+        self._written = tuple(map(asTold, written))
+        self._members = merge(self._written, *(each.told for each in self._sources))
 
     def setWritten(self, upstreams: Sequence[Upstream]) -> None:
         """Other members beside those that the sources tell, from now on."""

@@ -14,9 +14,10 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistproxy.commandline import CommandLine
-from twistproxy.config import Configuration
+from twistproxy.commandline import CommandLine, loadConfiguration
+from twistproxy.config import Configuration, buildPlugins
 from twistproxy.errorlog import ErrorLog
+from twistproxy.errors import ConfigurationError
 from twistproxy.runsecret import runSecret
 from twistproxy.service import listenAt, shownURL
 from twistproxy.terminal import terminal
@@ -127,6 +128,18 @@ class Supervisor(Service):
     def _startLater(self, number: int) -> None:
         delay = self._backoffs[number].ended(self._reactor.seconds())
         self._restarts[number] = self._reactor.callLater(delay, self._start, number)
+
+    def reload(self) -> None:
+        """Have all workers read the configuration file again, if there is nothing wrong with it."""
+        try:
+            buildPlugins(loadConfiguration(self._words, lambda warning: None), self._reactor)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                _log.error("reload: nothing changes: {problem}", problem=problem)
+                print(problem, file=terminal("stderr"), flush=True)
+            return
+        for worker in self._workers.values():
+            worker.say("reload")
 
     # From the workers.
 

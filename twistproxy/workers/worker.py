@@ -22,6 +22,7 @@ from twistproxy.config import buildPlugins
 from twistproxy.errors import ConfigurationError
 from twistproxy.health.checking import HealthChecks
 from twistproxy.messages import Health, Upstream
+from twistproxy.reloading import Reloader
 from twistproxy.runsecret import setRunSecret
 from twistproxy.service import ProxyService
 from twistproxy.workers.connection import FROM_SUPERVISOR, TO_SUPERVISOR, SupervisorConnection
@@ -47,6 +48,7 @@ class Worker:
     """What the service of a worker does in another way than one alone, and what the supervisor has it do."""
 
     service: ProxyService
+    reloader: Reloader
 
     def __init__(self, reactor: Any, task: Task) -> None:
         self._reactor = reactor
@@ -73,8 +75,12 @@ class Worker:
     def addChecks(self, checks: HealthChecks) -> None:
         """Health checks that may be run for other workers, or by one of them for us."""
         self._checks.append(checks)
-        checks.isProbing = False
+        checks.isProbing = self._isProber
         checks.told = self._checked
+
+    def removeChecks(self, checks: HealthChecks) -> None:
+        """These are run no more."""
+        self._checks.remove(checks)
 
     def listening(self) -> None:
         """It serves."""
@@ -104,7 +110,10 @@ class Worker:
             self.service.borrow(said["worker"])
         elif kind == "return":
             self.service.giveBack(said["worker"])
+        elif kind == "reload":
+            self.reloader.reload()
         elif kind == "probe":
+            self._isProber = said["on"]
             for each in self._checks:
                 each.probe(said["on"])
         elif kind == "checked":
@@ -136,7 +145,8 @@ def _observer(connection: SupervisorConnection) -> Any:
 
 def main() -> None:
     """Serve until the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the supervisor tells us
+    for number in (signal.SIGINT, signal.SIGHUP):  # these reach all processes of a terminal: the supervisor tells us
+        signal.signal(number, signal.SIG_IGN)
     task = readTask(FROM_SUPERVISOR)
     if task.pythonPath is None:
         os.environ.pop("PYTHONPATH", None)
@@ -160,6 +170,7 @@ def main() -> None:
             print(each, file=sys.stderr)
         raise SystemExit(1) from None
     worker.service = service
+    worker.reloader = Reloader(reactor, service, configuration, lambda: loadConfiguration(task.words, lambda warning: None))
     service.startService()
     anyReactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     anyReactor.run()
