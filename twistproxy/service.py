@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistproxy.accesslog import FileAccessLog, Recording
-from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse
+from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse, buildPlugins
 from twistproxy.demo import DemoUpstreams
 from twistproxy.discovery.membership import Membership
 from twistproxy.engine import Engine
@@ -408,3 +408,11 @@ def shownURL(host: Any, isSecure: bool = False) -> str:
     if address in ("0.0.0.0", "::"):
         return f"{scheme}://localhost:{host.port}/ (on all interfaces)"
     return f"{scheme}://{f'[{address}]' if ':' in address else address}:{host.port}/"
+
+
+def makeProxyService(reactor: Any, configuration: Configuration) -> ProxyService:
+    """The service of a configuration, its plugins built.
+
+    @raise ConfigurationError: for what only shows now.
+    """
+    return ProxyService(reactor, configuration, buildPlugins(configuration, reactor))

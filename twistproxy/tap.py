@@ -215,14 +215,14 @@ def makeService(options: Options) -> IService:
 def _make(reactor: Any, options: Options) -> IService:
     """One process, or what starts several; with a file, it is read again at each SIGHUP."""
     from twistproxy.reloading import Reloader, onHangup
-    from twistproxy.service import ProxyService
+    from twistproxy.service import makeProxyService
 
     configuration, words = options.configuration, options.words
     reloading: Any
     if configuration.workers > 1:
         service = reloading = _makeSupervisor(reactor, options)
     else:
-        service = ProxyService(reactor, configuration, buildPlugins(configuration, reactor))
+        service = makeProxyService(reactor, configuration)
         reloading = Reloader(reactor, service, configuration, lambda: loadConfiguration(words, _warn))
     if words.configFile is not None:
         onHangup(reactor, reloading.reload)
