@@ -33,7 +33,10 @@ class UvloopReactor(WatchingReactor):
 
     @ivar loop: uvloop's loop, of this reactor alone.
     @ivar connections: all that are open.
+    @cvar unixPort: what listens on UNIX sockets, for those who have one bound already.
     """
+
+    unixPort = UNIXPort
 
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
