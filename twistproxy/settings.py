@@ -134,6 +134,11 @@ class Settings:
     )
     discoveryShrinkHold: float = _setting("duration", 10.0, "How long that while is; until then all members stay.")
 
+    # Several workers.
+    workerTimeout: float = _setting(
+        "duration", 60.0, "A worker that does nothing at all for this long hangs: it is killed, and replaced; 0: never."
+    )
+
     # Tunnels.
     tunnelIdleTimeout: float = _setting("duration", 3600.0, "A tunnel in which nothing moves is closed after this.")
     lenientUpgrade: bool = _setting("yes-no", False, "Accept a 101 that lacks Connection: upgrade.")

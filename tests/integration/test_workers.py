@@ -200,6 +200,16 @@ def test_aCrashCostsNoRequestAndAnotherFollows(tmp_path: Path, upstream: Upstrea
         assert proxy.get("/y") == (200, b"/y")
 
 
+def test_oneThatHangsIsReplaced(tmp_path: Path, upstream: Upstream) -> None:
+    with Proxy(tmp_path, upstream, "--set", "worker-timeout=1s") as proxy:
+        victim = proxy.workers[0]
+        os.kill(victim, signal.SIGSTOP)
+        proxy.waitFor("hangs, and is killed")
+        for _ in range(6):  # those that the kernel had given to it too
+            assert proxy.get("/x") == (200, b"/x")
+        proxy.waitForWorkers(victim)
+
+
 def test_oneThatIsToldToEndDrainsAndIsReplaced(tmp_path: Path, upstream: Upstream) -> None:
     with Proxy(tmp_path, upstream) as proxy:
         asking, answers = inBackground(lambda: proxy.get("/slow"))

@@ -108,13 +108,19 @@ class BindingReactor:
 
     def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: Any = 0) -> Any:
         """As C{IReactorUNIX}: Twisted's own port makes the socket, its mode and its lock, and removes them at the end."""
-        owner = unix.Port(address, Factory(), backlog, mode, _NotAccepting(self._reactor), wantPID)
+        owner = unix.Port(address, Nobody(), backlog, mode, _NotAccepting(self._reactor), wantPID)
         owner.startListening()
         return self._has(BoundPort([socket.socket(fileno=os.dup(owner.fileno()))], owner))
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: Any, factory: Any) -> Any:
         """As C{IReactorSocket}: a socket that somebody else has bound, as systemd."""
         return self._has(BoundPort([socket.socket(fileno=os.dup(fileDescriptor))]))
+
+
+class Nobody(Factory):
+    """Serves nobody, for what has to have a factory."""
+
+    noisy = False
 
 
 class _NotAccepting:

@@ -41,11 +41,13 @@ class WorkerProcess(ProcessProtocol):
     @ivar number: the worker's, from 1; a process that replaces another has the same.
     @ivar isReady: whether it serves.
     @ivar isStopping: whether it is told to end, or said that it does.
+    @ivar unanswered: how often it was asked in vain whether it lives.
     """
 
     transport: Any
     isReady = False
     isStopping = False
+    unanswered = 0
     _reactor: Any = None
     _ending: IDelayedCall | None = None
     _hasEnded = False
@@ -99,6 +101,7 @@ class WorkerProcess(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """It printed something, or said something."""
+        self.unanswered = 0
         for line in self._lines[childFD].receive(data):
             self._take(childFD, line)
 

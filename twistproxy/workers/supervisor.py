@@ -10,7 +10,6 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,7 +21,7 @@ from twistproxy.runsecret import runSecret
 from twistproxy.service import listenAt, shownURL
 from twistproxy.terminal import terminal
 from twistproxy.workers.backoff import Backoff
-from twistproxy.workers.binding import BindingReactor, BoundPort
+from twistproxy.workers.binding import BindingReactor, BoundPort, Nobody
 from twistproxy.workers.counters import Counters, merge
 from twistproxy.workers.lines import Port, Task, encode
 from twistproxy.workers.process import FIRST_INHERITED, WorkerProcess
@@ -31,6 +30,9 @@ _log: Final = Logger()
 
 GRACE: Final = 5.0
 """Seconds that a worker has to end, beyond those that its exchanges have."""
+
+LOOKS: Final = 6
+"""How often a worker is asked whether it lives before it is held to hang."""
 
 _MOST_RESULTS: Final = 50_000
 _COUNT_TIMEOUT: Final = 2.0
@@ -59,6 +61,7 @@ class Supervisor(Service):
         self._prober = 0
         self._results: dict[tuple[str, str, str], tuple[Mapping[str, Any], int]] = {}
         self._wasReady: set[int] = set()
+        self._look: IDelayedCall | None = None
         self._isAnnounced = False
         self._isStopping = False
         self._allEnded: Deferred[None] | None = None
@@ -80,7 +83,7 @@ class Supervisor(Service):
             binding = BindingReactor(self._reactor, self._configuration.workers)
             problems: list[Failure] = []
             try:
-                maybeDeferred(listenAt, binding, listener.endpoint, Factory()).addErrback(problems.append)
+                maybeDeferred(listenAt, binding, listener.endpoint, Nobody()).addErrback(problems.append)
             finally:
                 self.ports.append(binding.bound)
             if problems:
@@ -92,6 +95,7 @@ class Supervisor(Service):
                 self._unbind()
                 raise SystemExit(1)
         self._reactor.callWhenRunning(self._startAll)
+        self._lookLater()
 
     def _startAll(self) -> None:
         for number in self._backoffs:
@@ -124,6 +128,22 @@ class Supervisor(Service):
             self._startLater(number)
             return
         self._workers[number] = worker
+
+    def _lookLater(self) -> None:
+        timeout = self._configuration.settings.workerTimeout
+        if timeout:
+            self._look = self._reactor.callLater(timeout / LOOKS, self._lookAtAll)
+
+    def _lookAtAll(self) -> None:
+        """Ask those that serve whether they live. What counts is what was asked, not the time: that may jump."""
+        for worker in self._serving():
+            if worker.unanswered >= LOOKS:
+                _log.error("Worker {number} hangs, and is killed", number=worker.number)
+                worker.kill()
+            else:
+                worker.unanswered += 1
+                worker.say("count", number=0)
+        self._lookLater()
 
     def _startLater(self, number: int) -> None:
         delay = self._backoffs[number].ended(self._reactor.seconds())
@@ -291,6 +311,8 @@ class Supervisor(Service):
         """
         super().stopService()  # type: ignore[no-untyped-call]
         self._isStopping = True
+        if self._look is not None and self._look.active():
+            self._look.cancel()
         for each in self._restarts.values():
             each.cancel()
         self._restarts = {}

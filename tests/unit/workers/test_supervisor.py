@@ -277,6 +277,30 @@ class EndTests(SupervisorCase):
         self.assertEqual(len(self.reactor.processes), 3)
 
 
+class HangTests(SupervisorCase):
+    def test_whoDoesNotAnswerIsKilled(self) -> None:
+        self.made(2, workerTimeout=60.0)
+        self.ready(1, 2)
+        for _ in range(30):
+            self.reactor.advance(10)
+            self.reactor.latest(2).says("counted", number=0, counters={})
+            if self.reactor.latest(1).signals:
+                break
+        self.assertEqual(self.reactor.seconds(), 70)
+        self.assertEqual([self.reactor.latest(number).signals for number in (1, 2)], [["KILL"], []])
+
+    def test_timeThatJumpsKillsNobody(self) -> None:
+        self.made(2, workerTimeout=60.0)
+        self.ready(1, 2)
+        self.reactor.advance(86400)
+        self.assertEqual([self.reactor.latest(number).signals for number in (1, 2)], [[], []])
+
+    def test_orNever(self) -> None:
+        self.made(2, workerTimeout=0.0)
+        self.ready(1, 2)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
 class StopTests(SupervisorCase):
     def test_allDrain(self) -> None:
         made = self.made(2)
