@@ -21,6 +21,7 @@ from twistproxy.messages import Upstream
 from twistproxy.testing import RawClient, RawPeer, RawServer
 from twistproxy.testing.peers import RawClientFactory
 from twistproxy.tls.config import CertificateFiles, ServerTLS, UpstreamTLS
+from twistproxy.tls.contexts import ClientContexts
 from twistproxy.tls.listening import SecureFactory
 from twistproxy.tls.store import CertificateStore
 from twistproxy.tls.transport import SecureTransport
@@ -236,6 +237,14 @@ class TestTLS(ProxyTestCase):
         writeAuthority(self.directory, "another")
         self.seconds(11)
         self.assertEqual(self.settle(self.ask(get())).code, 502)
+
+    def test_contextsAreMadeOnce(self) -> None:
+        """Whatever the names: reading the platform's authorities takes as long as some hundred requests."""
+        contexts = ClientContexts(self.network)
+        ca = writeAuthority(self.directory)
+        one = contexts.of(UpstreamTLS("a.example", ca), "a")
+        self.assertIs(contexts.of(UpstreamTLS("b.example", ca), "b"), one)
+        self.assertIsNot(contexts.of(UpstreamTLS("b.example"), "b"), one)
 
     def test_connectionsArePooledByIdentity(self) -> None:
         """Who may be asked by one name is not asked by another."""
@@ -533,7 +542,7 @@ class TLSClientCases:
         client = Client(self.network, ("10.1.0.1", 8443), "203.0.113.9")
         self.clients.append(client)
         client.send(get())
-        self.seconds(1)
+        self.seconds(8)
         self.assertTrue(client.isEnded)
         self.assertEqual(self.engine.channels, set())
 
@@ -556,6 +565,8 @@ class TestTLSClientsOfTwisted(TLSClientCases, ProxyTestCase):
 class TestTLSClients(TLSClientCases, ProxyTestCase):
     """A listener of ours."""
 
+    needsCertificates = False
+
     def setUp(self) -> None:
         super().setUp()
         self.directory = temporaryDirectory(self)
@@ -565,7 +576,8 @@ class TestTLSClients(TLSClientCases, ProxyTestCase):
         files = (CertificateFiles(cert, key),)
         config = ServerTLS(files)
         if self.asksForCertificates:
-            config = ServerTLS(files, clientCA=writeAuthority(self.directory), clientCertificates="request")
+            mode: Any = "require" if self.needsCertificates else "request"
+            config = ServerTLS(files, clientCA=writeAuthority(self.directory), clientCertificates=mode)
         store = CertificateStore(config)
         return self.network.listenTCP(8443, SecureFactory(store, proxy), interface="10.1.0.1")
 
@@ -652,6 +664,18 @@ class TestTLSClients(TLSClientCases, ProxyTestCase):
         self.assertTrue(client.received.startswith(b"HTTP/1.0 400 Bad Request\r\n"))
         self.assertTrue(client.isEnded)
 
+    def test_aRefusedClientHearsWhy(self) -> None:
+        """It sends its request together with the end of its handshake, and then looks for the answer."""
+        self.asksForCertificates = self.needsCertificates = True
+        self.network.resetDropsUnread = True
+        self.proxy(None)
+        client = BareClient(self.network, isHasty=True)
+        error = self.assertRaises(stdlib.SSLError, client.send, get() * 5000)
+        self.assertEqual(error.reason, "TLSV13_ALERT_CERTIFICATE_REQUIRED")
+        self.seconds(8)
+        self.assertEqual(self.engine.channels, set())
+        self.assertEqual(self.accessLog.lines, [])
+
     def test_nonsenseIsNoHandshake(self) -> None:
         self.proxy(None)
         client = Client(self.network, ("10.1.0.1", 8443), "203.0.113.9")
@@ -736,7 +760,8 @@ class BareClient:
     @ivar isToldTheEnd: whether the proxy's close_notify came.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, isHasty: bool = False) -> None:
+        """@param isHasty: whether the end of its handshake is sent together with what it sends first."""
         self.network = network
         self.raw: RawClient = network.connect("10.1.0.1:8443")
         context = stdlib.SSLContext(stdlib.PROTOCOL_TLS_CLIENT)
@@ -751,7 +776,8 @@ class BareClient:
                 self._tls.do_handshake()
             except stdlib.SSLWantReadError:
                 self._exchange()
-        self._exchange()
+        if not isHasty:
+            self._exchange()
 
     def _exchange(self) -> None:
         self.raw.send(self._out.read())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tempfile import NamedTemporaryFile
 from typing import Final
 
+from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -80,6 +81,7 @@ class ClientContexts:
         @param upstream: what the log calls it.
         @raise ConfigurationError: when there is none before.
         """
+        tls = evolve(tls, serverName="") if tls.serverName else tls  # which is no matter of a context
         now = self._clock.seconds()
         known = self._made.get(tls)
         if known is not None and (not tls.files or now - known[2] < _INTERVAL):

@@ -115,8 +115,8 @@ class SecureTransport(Protocol):
         except SSLWantReadError:
             self._flush()
             return False
-        except SSLError:
-            self._fail(Failure())
+        except SSLError as error:
+            self._fail(error)
             return False
         self._flush()
         self.isSecure = True
@@ -137,7 +137,7 @@ class SecureTransport(Protocol):
             return
         incoming, read = self._incoming, self._ssl.read
         pieces: list[bytes] = []
-        failure: Failure | None = None
+        failed: SSLError | None = None
         try:
             while True:
                 piece = read(_RECORD)
@@ -151,8 +151,8 @@ class SecureTransport(Protocol):
             pass
         except SSLZeroReturnError:
             self._inputEnded = True  # after ours
-        except SSLError:
-            failure = Failure()
+        except SSLError as error:
+            failed = error
         if pieces:
             if self._sessions is not None:  # TLS 1.3 sends its tickets before the first bytes of an answer
                 self._sessions.keep(self._ssl.context, self._ssl.session)
@@ -160,10 +160,10 @@ class SecureTransport(Protocol):
             self._above.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if self._isAborted or self._above is None:
             return
-        if self._outgoing.pending:
+        if self._outgoing.pending and not self._isClosing:
             self._flush()
-        if failure is not None:
-            self._fail(failure)
+        if failed is not None:
+            self._fail(failed)
         elif self._inputEnded:
             self._endInput()
 
@@ -174,20 +174,22 @@ class SecureTransport(Protocol):
         else:
             self.loseConnection()
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, error: SSLError) -> None:
         """TLS cannot go on; the peer gets the alert that says why."""
-        self._reason = failure
+        self._reason = Failure(error.with_traceback(None))  # whose frames know us
         self._isAborted = self._isClosing = True
-        if not self.isSecure and self._isServer:
-            _log.info(
-                "No TLS with {peer}: {reason}", peer=getattr(self.transport.getPeer(), "host", "a client"),
-                reason=explainTLS(failure.value),
-            )  # fmt: skip
-            if getattr(failure.value, "reason", "") == "HTTP_REQUEST":
+        inHandshake = self._isServer and not self.isSecure
+        if inHandshake:
+            peer = getattr(self.transport.getPeer(), "host", "a client")
+            _log.info("No TLS with {peer}: {reason}", peer=peer, reason=explainTLS(error))
+            if error.reason == "HTTP_REQUEST":
                 self._raw.write([_PLAIN_HTTP])
         self._flush()
         self._raw.stop()
-        self.transport.loseConnection()
+        if inHandshake and hasattr(self.transport, "loseWriteConnection"):
+            self.transport.loseWriteConnection()  # a client may have sent its request already: a reset would take the alert away
+        else:
+            self.transport.loseConnection()
 
     def readConnectionLost(self) -> None:
         """L{IHalfCloseableProtocol} of the transport below: the peer sends nothing more, not even records."""
@@ -262,8 +264,8 @@ class SecureTransport(Protocol):
                 write, view, at = self._ssl.write, memoryview(data), 0
                 while at < size:
                     at += write(view[at : at + _RECORD])
-        except SSLError:
-            self._fail(Failure())
+        except SSLError as error:
+            self._fail(error)
             return
         self._raw.write([self._outgoing.read()])
 

@@ -49,6 +49,7 @@ def shake(store: CertificateStore, context: ssl.SSLContext, name: str | None, se
                 pass
     server.write(b"x")
     client.read(1)
+    client.server = server
     return client
 
 
@@ -154,6 +155,18 @@ class TestClients(StoreCase):
         shake(store, clientContext(), "a.example")
         bad = issued("client.example", by="another")
         self.assertRaises(ssl.SSLError, shake, store, clientContext(bad), "a.example")
+
+    def test_aResumedSessionHasTheCertificate(self) -> None:
+        """Nobody gets in by a session without it being known who that is."""
+        store = self.store(**self.options, clientCertificates="require")
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            context = clientContext(issued("client.example", client="alice"), version)
+            first = shake(store, context, "a.example")
+            second = shake(store, context, "a.example", first.session)
+            self.assertTrue(second.session_reused)
+            shown = [each.server.getpeercert(binary_form=True) for each in (first, second)]
+            self.assertTrue(shown[0])
+            self.assertEqual(shown[0], shown[1], version)
 
     def test_anotherAuthority(self) -> None:
         """Who it trusted before is trusted no longer, old sessions included."""
