@@ -104,6 +104,8 @@ class Asking:
     def askOnly(self, upstream: Upstream) -> None:
         """Ask C{upstream} and nobody else."""
         self._only = upstream
+        if self._asker.settings.explain:
+            self._choice = Choice("", "a director", ((upstream.key, None),), ())
         if upstream.key in self._engine.pools.room.full:
             self._wait(upstream.key)
         else:

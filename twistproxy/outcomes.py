@@ -173,7 +173,7 @@ class Choice(NamedTuple):
     """Why an upstream was picked.
 
     @ivar pool: whose balancer picked; empty when a director chose.
-    @ivar balancer: what it is called.
+    @ivar balancer: what it is called; C{a director} when one chose.
     @ivar candidates: the key of each, and its score where the balancer tells it (L{twistproxy.interfaces.IExplainingBalancer}).
     @ivar leftOut: the key of each other member, and why it was none.
     """

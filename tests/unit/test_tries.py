@@ -532,6 +532,13 @@ class TestRecords(TriesTestCase):
             "http://10.0.0.2 (maintenance: by the operator)",
         )
 
+    def test_aDirectorsChoiceIsExplained(self) -> None:
+        choose = director(lambda inbound, outbound: Upstream("http://10.0.0.1"))
+        self.proxy(OK, directors=[choose], settings={"explain": True})
+        self.assertEqual(self.answerTo(get()).code, 200)
+        want = {"pool": "", "balancer": "a director", "candidates": {"http://10.0.0.1": None}, "leftOut": {}}
+        self.assertEqual(self.told()[0]["choice"], want)
+
     def test_explanationsAreShort(self) -> None:
         urls = [Upstream(f"http://10.0.{at}.1", backup=at > 150) for at in range(300)]
         self.serve("10.0.0.1:80", OK)
