@@ -81,6 +81,8 @@ class Asking:
     _place: Place | None = None
     _joined = 0.0  # when it did
     _waited = 0.0  # seconds in the line, before the attempt under way
+    _isPicking = False  # for another try
+    _mayPick = False
     _choice: Choice | None = None
     _verdict = ("", "")  # what was decided about the attempt under way, and why
 
@@ -350,13 +352,27 @@ class Asking:
         if self._replay is not None:
             self._replay.hold()
         if decision.delay <= 0:
-            self._pick(group)
+            self._pickAgain(group)
         else:
             self._delay = engine.reactor.callLater(decision.delay, self._delayPassed, group)
 
     def _delayPassed(self, group: UpstreamGroup) -> None:
         self._delay = None
-        self._pick(group)
+        self._pickAgain(group)
+
+    def _pickAgain(self, group: UpstreamGroup) -> None:
+        """Pick for another try. One that fails before its C{begin} is over must not be followed within it: the stack would
+        grow with each."""
+        self._mayPick = True
+        if self._isPicking:
+            return
+        self._isPicking = True
+        try:
+            while self._mayPick:
+                self._mayPick = False
+                self._pick(group)
+        finally:
+            self._isPicking = False
 
     # Ends.
 

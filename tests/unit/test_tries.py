@@ -13,11 +13,13 @@ from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, answer, c
 from twistproxy import exchange
 from twistproxy.accesslog import Recording, jsonLine, recordOf
 from twistproxy.balancers.roundrobin import RoundRobin
+from twistproxy.errors import TLS_FAILURE, ProxyError
 from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import OutboundRequest, Upstream
 from twistproxy.retrying import RetryRule
 from twistproxy.testing import RawPeer
 from twistproxy.upstream.group import Administrative
+from twistproxy.upstream.pool import ConnectionPool, Ticket
 
 BUSY = answer(b"busy", status=b"503 Service Unavailable")
 KEY = b"Idempotency-Key: 1"
@@ -152,6 +154,21 @@ class TestSendingAgain(TriesTestCase):
         self.proxy(gone, OK, directors=[choose])
         self.assertEqual(self.answerTo(get()).code, 502)
         self.assertEqual(self.short()[0][4], "upstream_reset, but a director chose the upstream")
+
+
+    def test_manyThatFailAtOnce(self) -> None:
+        """As for want of a certificate: none of their failures comes within that of another."""
+
+        def refuse(pool: ConnectionPool, ticket: Ticket) -> None:
+            waiter = ticket.waiter
+            pool.total -= 1
+            assert waiter is not None
+            waiter.connectionFailed(ProxyError(TLS_FAILURE, "no certificate"))
+
+        self.patch(ConnectionPool, "open", refuse)
+        self.proxy(urls=[f"http://10.0.{at // 250}.{at % 250}" for at in range(1000)])
+        self.assertEqual(self.answerTo(get()).code, 502)
+        self.assertEqual(self.accessLog.exchanges[0].attempts, 1000)
 
 
 class TestTime(TriesTestCase):

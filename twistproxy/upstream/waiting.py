@@ -145,6 +145,7 @@ class WaitingRoom:
         self._limit = limit
         self._lines: dict[str, Line] = {}
         self._numbers = count()
+        self._giving: set[str] = set()
         self._candidates: Candidates | None = None
         self._withRoom = Candidates(())
         self._keysOf: Candidates | None = None
@@ -182,6 +183,15 @@ class WaitingRoom:
         if key in self.full:
             del self.full[key]
             self._candidates = None
+        if key not in self._giving:  # else a turn that was given further up the stack is over already: the next is given there
+            self._giving.add(key)
+            try:
+                self._give(key)
+            finally:
+                self._giving.discard(key)
+
+    def _give(self, key: str) -> None:
+        """An upstream has room: as many go there as it takes."""
         while self._lines and key not in self.full:
             first = [place for place in (line.firstFor(key) for line in self._lines.values()) if place is not None]
             if not first:

@@ -115,6 +115,26 @@ class TestLines(SynchronousTestCase):
         self.assertEqual(model.served[-1], (3, "b"))
         self.assertEqual([each.number for each in model.waiting], [2])
 
+    def test_thoseWhoFailAtOnce(self) -> None:
+        """However many wait, and however soon each is done: nobody's turn comes within that of another."""
+        model = Model((1,), 5000)
+        depth: list[int] = []
+
+        class Failing(Request):
+            def begin(self) -> None:
+                depth.append(1)
+                self.model.connections["a"].use(1)
+                self.model.served.append((self.number, str(sum(depth))))
+                self.model.connections["a"].use(-1)
+                depth.pop()
+
+        model.ask()
+        for number in range(3000):
+            request = Failing(model, number, frozenset("a"))
+            request.place = model.room.line("pool").join(request, 5)
+        model.connections["a"].use(-1)
+        self.assertEqual(model.served[1:], [(number, "1") for number in range(3000)])
+
     def test_leaving(self) -> None:
         model = Model((1,))
         model.ask()
