@@ -75,7 +75,7 @@ class Asking:
     lastError: ProxyError | None = None
     _group: UpstreamGroup | None = None  # None: a director chose the upstream, and there is no other to ask
     _only: Upstream | None = None  # that one
-    _tried: tuple[Upstream, ...] = ()
+    _tried: frozenset[Upstream] = frozenset()
     _delay: IDelayedCall | None = None
     _replay: Replay | None = None
     _place: Place | None = None
@@ -321,7 +321,7 @@ class Asking:
             return "a director chose the upstream"
         if limit and asker.attempts >= limit:
             return f"max-tries is {limit}"
-        if not group.without((*self._tried, upstream)):
+        if not group.without(self._tried | {upstream}):
             return "no other upstream is left"
         if self._isLate(decision.delay):
             return "tries-timeout has passed"
@@ -347,7 +347,7 @@ class Asking:
         engine, group, upstream = self._engine, self._group, self._asker.upstream
         assert group is not None and upstream is not None
         self.lastError = error
-        self._tried += (upstream,)
+        self._tried |= {upstream}
         engine.attemptFailed(self._asker.inbound, upstream, error)
         if self._replay is not None:
             self._replay.hold()

@@ -4,7 +4,7 @@ which nobody asks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from twisted.logger import Logger
@@ -22,7 +22,7 @@ _log: Final = Logger(namespace="twistproxy.error")
 
 
 def _leftOut(
-    group: UpstreamGroup, candidates: Candidates, tried: Sequence[Upstream], full: Collection[str]
+    group: UpstreamGroup, candidates: Candidates, tried: Collection[Upstream], full: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     for each in group.members:
         if each not in candidates:
@@ -38,7 +38,7 @@ def _leftOut(
 
 
 def explain(
-    group: UpstreamGroup, request: InboundRequest, candidates: Candidates, tried: Sequence[Upstream], full: Collection[str]
+    group: UpstreamGroup, request: InboundRequest, candidates: Candidates, tried: Collection[Upstream], full: Collection[str]
 ) -> Choice:
     """Why whatever is picked now is picked. Asked right before the pick, since that changes the balancer.
 
@@ -57,7 +57,7 @@ def explain(
     return Choice(group.name, nameOf(balancer), told, left)
 
 
-def nobody(group: UpstreamGroup, tried: Sequence[Upstream]) -> str:
+def nobody(group: UpstreamGroup, tried: Collection[Upstream]) -> str:
     """Why there is nobody to ask, for the log."""
     if not group.members:
         return f"pool {group.name} is empty"

@@ -358,11 +358,11 @@ class TestRoom(TriesTestCase):
 
     def test_aLongLine(self) -> None:
         self.limited(1, maxQueuedRequests=5000)
-        clients = [self.ask(get(b"/%d" % at)) for at in range(300)]
+        clients = [self.ask(get(b"/%d" % at)) for at in range(150)]
         self.origin.script = OK
         self.send(self.origin.peer, OK)
         self.assertEqual({client.received for client in clients}, {OK})
-        self.assertEqual(self.targets(1), [b"/%d" % at for at in range(300)])
+        self.assertEqual(self.targets(1), [b"/%d" % at for at in range(150)])
 
     def test_aRetryWaitsToo(self) -> None:
         self.limited(0, 1)
@@ -557,7 +557,7 @@ class TestRecords(TriesTestCase):
         self.assertEqual(self.told()[0]["choice"], want)
 
     def test_explanationsAreShort(self) -> None:
-        urls = [Upstream(f"http://10.0.{at}.1", backup=at > 150) for at in range(300)]
+        urls = [Upstream(f"http://10.0.{at}.1", backup=at > 128) for at in range(256)]
         self.serve("10.0.0.1:80", OK)
         self.proxy(urls=urls, balancer=First(), settings={"explain": True})
         self.assertEqual(self.answerTo(get()).code, 200)

@@ -91,7 +91,7 @@ class Tiers:
         self._tiers = [Candidates(each, self._draining) for each in (*_ranked(askable), *_ranked(ejected))]
         self.first = self._tiers[0] if self._tiers else Candidates((), self._draining) if self._draining else NOBODY
 
-    def without(self, tried: Sequence[Upstream]) -> Candidates:
+    def without(self, tried: Collection[Upstream]) -> Candidates:
         """Who may still be asked: members of the first tier that were not tried, else of the next, and so on."""
         draining = self._draining.difference(tried)
         for tier in self._tiers:

@@ -6,7 +6,7 @@ shown: to balancers as candidates, to people as each upstream's state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.logger import Logger
@@ -184,7 +184,7 @@ class UpstreamGroup:
             self._choose()
         return self._tiers.first
 
-    def without(self, tried: Sequence[Upstream]) -> Candidates:
+    def without(self, tried: Collection[Upstream]) -> Candidates:
         """Who may still be asked: those not tried, of the first tier that has any.
 
         @param tried: empty for a request that asked nobody yet: then upstreams that warm up are left out now and then.
