@@ -125,10 +125,9 @@ class ProxyService(MultiService):
         self._retiring: list[IDelayedCall] = []
         self.engine = _engineOf(reactor, self._generation, accessLogs)
         self._stores = _certificateStores(configuration)
-        if self._stores:
-            interval = configuration.settings.certificateInterval
-            watch = CertificateWatch(reactor, [*self._stores.values()], interval)
-            watch.setServiceParent(self)  # type: ignore[no-untyped-call]
+        stores = list(dict.fromkeys(self._stores.values()))
+        self._watch = CertificateWatch(reactor, stores, configuration.settings.certificateInterval)
+        self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
         for each in [*(log for log in accessLogs if IService.providedBy(log)), *self._generation.memberships.values()]:
             each.setServiceParent(self)
         self._run(self._generation)
@@ -286,12 +285,14 @@ class ProxyService(MultiService):
 
     def reload(self, configuration: Configuration, plugins: Mapping[PluginUse, Any]) -> Deferred[None]:
         """Serve by these pools, routes and error handlers from now on, or as soon as new sources of upstreams have told
-        something. Exchanges under way end as they began; so do tunnels. Listeners and logs stay as they are.
+        something. Exchanges under way end as they began; so do tunnels. Listeners and logs stay as they are, but certificates
+        are looked at.
 
         @raise ConfigurationError: when something can't be used; then everything stays.
         @return: fires when it is done.
         """
         self._readContexts(configuration)
+        self._watch.reload()
         before = self._generation
         after = Generation(self._reactor, configuration, plugins, before)
         new = [each for each in after.memberships.values() if each not in before.memberships.values()]

@@ -173,6 +173,16 @@ class TLSTests(SynchronousTestCase):
         self.reactor.advance(10)
         self.assertEqual(store.certificates[0].names, ("a.example", "b.example"))
 
+    def test_certificatesAreReadAtAReload(self) -> None:
+        listener = f"tls:8443:cert={self.cert}:key={self.key}"
+        text = f'listeners = [{{ endpoint = "{listener}" }}]\npools.a.upstreams = "http://10.0.0.1"\n'
+        service = self.start(text)
+        store = self.reactor.tcpServers[0][1].store
+        write(self.directory, issued("a.example", "c.example"))
+        configuration = configure(CommandLine(), findPlugins(), ConfigurationFile(str(self.directory / "proxy.toml")))
+        self.successResultOf(service.reload(configuration, buildPlugins(configuration, self.reactor)))
+        self.assertEqual(store.certificates[0].names, ("a.example", "c.example"))
+
     def test_whatASourceFindsHasTheTLSOfItsPool(self) -> None:
         service = self.start(
             '[pools.a]\nupstreams = "list:10.0.0.1:format=https\\\\://%s"\n'
