@@ -278,8 +278,8 @@ class Engine:
         @param destination: where it went before it was redirected to us.
         @param transport: its own.
         """
-        told = getattr(peer, "destination", None)
-        return identify(addressOf(peer), scheme, self.trust, destination, transport, told)
+        header = getattr(peer, "header", None)
+        return identify(addressOf(peer), scheme, self.trust, destination, transport, header)
 
     def known(self, upstream: Upstream) -> Upstream:
         """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""

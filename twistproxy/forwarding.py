@@ -19,6 +19,7 @@ from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
 from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
 from twistproxy.wire.heads import HeaderLines, encodeLines
+from twistproxy.wire.proxyprotocol import ProxyHeader
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -86,7 +87,7 @@ class Identity:
     @ivar destination: where the client's connection went before it was redirected to us; None when it was not.
     @ivar certificate: the client's, when it speaks TLS to us.
     @ivar transport: the connection's; None when it has none of its own.
-    @ivar told: the address that the client connected to, as a header of the PROXY protocol told it.
+    @ivar proxyHeader: what the PROXY protocol told of it; None when it told nothing.
     @ivar block: C{items} as they are sent.
     """
 
@@ -99,7 +100,7 @@ class Identity:
     destination: Destination | None = None
     certificate: CertificateSource | None = None
     transport: Any = field(default=None, eq=False, repr=False)
-    told: Address | None = None
+    proxyHeader: ProxyHeader | None = None
     block: bytes = field(init=False)
 
     @block.default
@@ -109,8 +110,8 @@ class Identity:
     @property
     def local(self) -> Address:
         """The address that the client connected to."""
-        if self.told is not None:
-            return self.told
+        if self.proxyHeader is not None and self.proxyHeader.destination is not None:
+            return self.proxyHeader.destination
         if self.destination is not None:
             return Address(self.destination.host, self.destination.port)
         return Address() if self.transport is None else addressOf(self.transport.getHost())
@@ -131,7 +132,7 @@ def identify(
     trust: Trust = NOBODY,
     destination: Destination | None = None,
     transport: Any = None,
-    told: Address | None = None,
+    proxyHeader: ProxyHeader | None = None,
 ) -> Identity:
     """What to say about a connection from C{peer}.
 
@@ -139,7 +140,7 @@ def identify(
     @param trust: which proxies are believed.
     @param destination: where the connection went before it was redirected to us.
     @param transport: the connection's.
-    @param told: where the client connected to, as the PROXY protocol told it.
+    @param proxyHeader: what the PROXY protocol told of it.
     """
     peer = addressOf(peer)
     host = peer.host
@@ -150,7 +151,7 @@ def identify(
         items.append((b"x-real-ip", b"X-Real-IP", raw))
     if trust.tells:
         items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
-    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust, destination, None, transport, told)
+    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust, destination, None, transport, proxyHeader)
 
 
 def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:

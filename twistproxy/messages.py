@@ -23,6 +23,7 @@ from twistproxy.response import BodyHolder, Response
 if TYPE_CHECKING:
     from twistproxy.body import Body
     from twistproxy.tls.client import CertificateSource, ClientCertificate
+    from twistproxy.wire.proxyprotocol import ProxyHeader
 
 __all__ = [
     "Address",
@@ -110,6 +111,10 @@ class ConnectionFacts(Protocol):
     @property
     def local(self) -> Address:
         """The address that the client connected to."""
+
+    @property
+    def proxyHeader(self) -> ProxyHeader | None:
+        """What the PROXY protocol told of it."""
 
 
 class InboundRequest:
@@ -202,6 +207,11 @@ class InboundRequest:
     def local(self) -> Address:
         """The address that the client connected to, as far as it is known."""
         return Address() if self._connection is None else self._connection.local
+
+    @property
+    def proxyHeader(self) -> ProxyHeader | None:
+        """What the PROXY protocol told of the connection, by a sender that is believed; its C{tlv} has further fields."""
+        return None if self._connection is None else self._connection.proxyHeader
 
     @property
     def minor(self) -> int:

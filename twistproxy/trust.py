@@ -103,6 +103,7 @@ def bareAddress(element: str) -> str | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ip_address(text))
+        address = ip_address(text.partition("%")[0])  # a zone is of no use to another machine, and may be any text
     except ValueError:
         return None
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -16,7 +16,6 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from twistproxy.engine import Engine
-from twistproxy.messages import Address
 from twistproxy.settings import Network
 from twistproxy.sweep import NEVER
 from twistproxy.trust import isTrusted
@@ -37,11 +36,6 @@ class ProxiedAddress:
     host: str
     port: int
     header: ProxyHeader = field(eq=False)
-
-    @property
-    def destination(self) -> Address | None:
-        """What the client connected to."""
-        return self.header.destination
 
     @property
     def isSecure(self) -> bool:

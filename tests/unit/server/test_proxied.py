@@ -21,7 +21,7 @@ from twistproxy.testing.peers import RawClientFactory
 from twistproxy.tls.config import CertificateFiles, ServerTLS
 from twistproxy.tls.listening import SecureFactory
 from twistproxy.tls.store import CertificateStore
-from twistproxy.wire.proxyprotocol import TLV_SSL, encodeHeader
+from twistproxy.wire.proxyprotocol import TLV_SSL, TLV_UNIQUE_ID, encodeHeader
 
 HOST = "tls.example"
 SENDER = "192.0.2.1"
@@ -57,6 +57,16 @@ class TestProxied(ProxyTestCase):
         self.assertEqual(self.toldFor(LINE + get()), b"203.0.113.77")
         inbound = self.accessLog.exchanges[0].inbound
         self.assertEqual((inbound.client, inbound.peer), (Address("203.0.113.77", 4711),) * 2)
+        self.assertEqual(inbound.local, Address("198.51.100.1", 443))
+        assert inbound.proxyHeader is not None
+        self.assertEqual(inbound.proxyHeader.version, 1)
+
+    def test_furtherFields(self) -> None:
+        ends = Address("203.0.113.77", 1), Address("198.51.100.1", 443)
+        self.toldFor(encodeHeader("v2", *ends, [(TLV_UNIQUE_ID, b"abc")]) + get())
+        inbound = self.accessLog.exchanges[0].inbound
+        assert inbound.proxyHeader is not None
+        self.assertEqual(inbound.proxyHeader.tlv(TLV_UNIQUE_ID), b"abc")
 
     def test_version2(self) -> None:
         header = encodeHeader("v2", Address("2001:db8::7", 1), Address("2001:db8::1", 2))
