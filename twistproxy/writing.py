@@ -215,6 +215,31 @@ class EagerWriter:
         """The connection is lost; its protocol is told."""
 
 
+class _ClosedWriter:
+    """The writer of a connection that is lost: whoever still holds this holds nobody else."""
+
+    isEmpty: ClassVar = False
+    isFull: ClassVar = False
+
+    def write(self, pieces: list[bytes]) -> None:
+        """L{Writer.write}: nobody is there."""
+
+    def handOver(self, owner: WritingOwner) -> bool:
+        """L{Writer.handOver}."""
+        return False
+
+    def stop(self) -> None:
+        """L{Writer.stop}."""
+
+    def reset(self) -> None:
+        """L{Writer.reset}."""
+
+
+CLOSED: Final = _ClosedWriter()
+"""To be put in the place of a writer when its connection is lost: the two know each other, and would stay until the
+garbage is collected."""
+
+
 def _rest(pieces: list[bytes], sent: int) -> list[bytes]:
     """C{pieces} without their first C{sent} bytes."""
     for at, piece in enumerate(pieces):

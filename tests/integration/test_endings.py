@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -12,6 +15,8 @@ from twisted.internet.error import ConnectionLost
 
 from tests.support.messages import CHUNKED, LAST_CHUNK, chunk, request, response
 from tests.support.network import Network
+from twistproxy.server.channel import ClientChannel
+from twistproxy.upstream.connection import UpstreamConnection
 
 
 async def closedPort(network: Network) -> str:
@@ -364,3 +369,35 @@ async def test_connectionWhoseUploadWasCutShortByTheAnswerIsNotUsedAgain(network
     client.write(chunk(b"more"), LAST_CHUNK)
     await server.gone()
     await client.until(lambda: client.inputEnded)
+
+
+@pytest_twisted.ensureDeferred
+async def test_closedConnectionsLeaveNoGarbage(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each request has a connection of its own, it would pile up until the collector stops everything."""
+    made: list[weakref.ref[object]] = []
+    for kind in (ClientChannel, UpstreamConnection):
+
+        def watched(self: object, *arguments: object, init: Any = kind.__init__) -> None:
+            made.append(weakref.ref(self))
+            init(self, *arguments)
+
+        monkeypatch.setattr(kind, "__init__", watched)
+    upstream = await network.upstream()
+    proxy = await network.proxy(upstream)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            client = await proxy.connect()
+            client.write(request(b"/", b"Connection: close"))
+            server, _ = await upstream.request()
+            server.write(response(b"ok", b"Connection: close"))
+            server.close()
+            await client.readMessage()
+            await client.ended()
+            client.close()
+            await server.gone()
+        await network.until(lambda: all(each() is None for each in made[:-2]), "what is closed is kept")
+    finally:
+        gc.enable()
+    assert len(made) == 6

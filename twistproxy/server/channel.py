@@ -33,7 +33,7 @@ from twistproxy.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.guard import SWITCHED
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead, encodeLines
-from twistproxy.writing import writerFor
+from twistproxy.writing import CLOSED, Writer, writerFor
 
 _CLOSE: Final = b"Connection: close\r\n\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n\r\n"
@@ -48,6 +48,7 @@ class ClientChannel(Protocol):
     """
 
     transport: Any
+    _writer: Writer
     deadline: float = NEVER
     _exchange: Exchange | None = None
     _body: Body | None = None  # of the request that is being read, or was last
@@ -143,6 +144,7 @@ class ClientChannel(Protocol):
             self._tunnel.connectionLost(reason)
         else:
             self._leave(reason.getErrorMessage())
+        self._writer = CLOSED
         self._engine.channelGone()
 
     def _leave(self, detail: str) -> None:

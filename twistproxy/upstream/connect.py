@@ -41,8 +41,7 @@ class _Connector(ClientFactory):
     noisy = False
 
     def __init__(self, connection: UpstreamConnection, protocol: Protocol) -> None:
-        self._connection = connection
-        self._protocol = protocol
+        self._made: tuple[UpstreamConnection, Protocol] | None = (connection, protocol)
         self._connector: Any = None
         self.connected: Deferred[UpstreamConnection] = Deferred(self._cancel)
 
@@ -50,8 +49,11 @@ class _Connector(ClientFactory):
         self._connector = connector
 
     def buildProtocol(self, addr: Any) -> Protocol:
-        self._connection.made = self.connected
-        return self._protocol
+        assert self._made is not None
+        (connection, protocol), self._made = self._made, None  # or this and Twisted's connector, which stay, would keep it
+        connection.made = self.connected
+        self._connector = None
+        return protocol
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         if not self.connected.called:

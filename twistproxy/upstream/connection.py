@@ -27,7 +27,7 @@ from twistproxy.tls.errors import explainTLS
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, ResponseHead, ResponseMemory, ResponseReader
-from twistproxy.writing import writerFor
+from twistproxy.writing import CLOSED, Writer, writerFor
 
 
 class ConnectionUser(Shape):
@@ -89,6 +89,7 @@ class UpstreamConnection(Protocol):
     """
 
     transport: Any
+    _writer: Writer
     deadline: float = NEVER
     _bulk = LONG  # received in large pieces since a response was spliced in vain; at first, its length is reason enough
     _flow: Flow | None = None  # what takes the response's body while the kernel moves it
@@ -294,6 +295,7 @@ class UpstreamConnection(Protocol):
         else:
             self._inputEnded(reason.value)
         self._leave()
+        self._writer = CLOSED
 
     def _leave(self) -> None:
         if not self._left:
