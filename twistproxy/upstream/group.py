@@ -89,6 +89,9 @@ class UpstreamGroup:
         self._seconds = seconds
         self._sweeper: Sweeper | None = None
         self._observers: list[Callable[[], object]] = []
+        if not passive:
+            for entry in self.table.members:
+                entry.standing.acquitted(seconds())
         if upstreams:
             self.setMembers(upstreams)
 

@@ -305,6 +305,11 @@ class Standing:
             self._acquit()
         return self._settle(now)
 
+    def acquitted(self, now: float) -> bool:
+        """What the traffic showed counts no more: nobody watches it now."""
+        self._acquit()
+        return self._settle(now)
+
     # What follows.
 
     def _acquit(self) -> None:

@@ -242,6 +242,15 @@ class ReloadTests(GroupCase):
         self.advance(12)
         self.assertEqual((self.numbers(), new.trials), ("123", {one}))
 
+    def test_withoutPassiveChecksNobodyIsLeftOutAnyMore(self) -> None:
+        old = self.make(passive=[MaxFails()])
+        one = old.members[0]
+        assert old.report is not None
+        old.report(one, Outcome(one, "connect_refused", 0, None, None, 0.0, 0, 0, False))
+        self.assertTrue(one.state.startswith("ejected"))
+        self.group = self.make(table=old.table)
+        self.assertEqual((self.numbers(), one.state), ("123", "up"))
+
     def test_whatAPersonWantedStays(self) -> None:
         self.group = old = self.make()
         old.administer(old.members[1], Administrative.DRAIN)
