@@ -30,7 +30,7 @@ from twistproxy.messages import Upstream
 from twistproxy.middleware.statistics import Statistics
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.server.proxied import ProxiedReactor
-from twistproxy.terminal import terminal
+from twistproxy.terminal import stopWith, terminal
 from twistproxy.tls.config import ServerTLS
 from twistproxy.tls.listening import CertificateWatch, SecureFactory
 from twistproxy.tls.store import CertificateStore
@@ -206,7 +206,7 @@ class ProxyService(MultiService):
         ]
         for listener, each in zip(listeners, opening, strict=True):
             each.addErrback(self._notListening, listener.endpoint)
-        if self._isRefused:
+        if self._isRefused and not self._reactor.running:
             raise SystemExit(1)
         return DeferredList(opening)
 
@@ -259,7 +259,7 @@ class ProxyService(MultiService):
         self._isRefused = True
         if self._reactor.running:
             _log.critical("{problem}", problem=problem)
-            self._reactor.stop()
+            stopWith(self._reactor, 1)
 
     def _listening(self, results: Sequence[tuple[bool, Any]]) -> None:
         if self._isRefused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 from twisted.application.service import Service
@@ -41,7 +42,7 @@ class Reactor(MemoryReactorClock):
     """Listens where nobody else does."""
 
     taken: tuple[int, ...] = ()
-    running = True
+    running = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,6 +116,20 @@ class ListeningTests(SynchronousTestCase):
     def test_aPortThatCannotBeHadEndsTheStartAtOnceAllTheSame(self) -> None:
         self.reactor.taken = (8081,)
         self.assertRaises(SystemExit, self.start, "tests.unit.test_service.Late")
+
+    def test_aPortThatIsTakenMeanwhileEndsTheProgramWithStatus1(self) -> None:
+        service = self.start("tests.unit.test_service.Late")
+        self.reactor.taken, self.reactor.running = (8081,), True
+        triggers: list[tuple[Any, ...]] = []
+        self.patch(self.reactor, "addSystemEventTrigger", lambda *args: triggers.append(args))
+        self.patch(module, "terminal", lambda name: StringIO())
+        stopped: list[bool] = []
+        self.patch(self.reactor, "stop", lambda: stopped.append(True))
+        Late.subject.tell([Upstream("http://10.0.0.1")])
+        self.assertEqual([(*each[:2], *each[3:]) for each in triggers], [("after", "shutdown", 1)])
+        self.assertEqual(stopped, [True])
+        service.stopService()
+        self.reactor.advance(60)
 
     def test_stoppedWhileItWaits(self) -> None:
         service = self.start("tests.unit.test_service.Late")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ from twistproxy.errorlog import ErrorLog
 from twistproxy.errors import ConfigurationError
 from twistproxy.runsecret import runSecret
 from twistproxy.service import listenAt, shownURL
-from twistproxy.terminal import terminal
+from twistproxy.terminal import stopWith, terminal
 from twistproxy.workers.backoff import Backoff
 from twistproxy.workers.binding import BindingReactor, BoundPort, Nobody
 from twistproxy.workers.counters import Counters, merge
@@ -266,9 +265,7 @@ class Supervisor(Service):
     def _refuse(self, number: int, how: str) -> None:
         """A worker could not even begin: it has said why, and another one would fare no better."""
         print(f"worker {number} ended {how} before it served", file=terminal("stderr"), flush=True)
-        # Nothing but the process's own end can give it a status once the reactor runs.
-        self._reactor.addSystemEventTrigger("after", "shutdown", _exit, 1)
-        self._reactor.stop()
+        stopWith(self._reactor, 1)
 
     # Counters.
 
@@ -353,12 +350,6 @@ class Supervisor(Service):
 def _again(said: Mapping[str, Any]) -> dict[str, Any]:
     """What a worker said, to be said to others."""
     return {"kind": said["is"], **{name: value for name, value in said.items() if name != "is"}}
-
-
-def _exit(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def reactorNameOf(reactor: Any, types: Callable[[], Any]) -> str:
