@@ -161,6 +161,44 @@ def test_nodesThatNotEverybodyMayRead(
     waitFor(lambda: any("not read (NoAuthError" in line for line in without.log), f"{without.log}")
 
 
+_TLS = """\
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+ssl.keyStore.location={directory}/server.pem
+ssl.keyStore.type=PEM
+ssl.trustStore.location={directory}/ca.pem
+ssl.trustStore.type=PEM
+ssl.hostnameVerification=false
+"""
+"""The last line is about clients: their certificates need not be for the hosts that they come from."""
+
+
+def test_byTLSWithACertificateOfItsOwn(names: tuple[NamedServer, ...], startProxy: StartProxy, tmp_path: Path) -> None:
+    import trustme
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    for name, issued in (("server", ca.issue_cert("127.0.0.1")), ("client", ca.issue_cert("proxy.example"))):
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        pieces = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), issued.cert_chain_pems[0].bytes()]
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(pieces))
+    files = {name: tmp_path / f"{name}.pem" for name in ("ca", "client")}
+    server = ZooKeeperServer(tmp_path, _TLS.format(directory=tmp_path))
+    server.start()
+    try:
+        client = server.client(use_ssl=True, ca=str(files["ca"]), certfile=str(files["client"]), keyfile=str(files["client"]))
+        client.create(f"/services/web/{names[0].address}", makepath=True)
+        client.stop()
+        client.close()
+        proxy = startProxy(spec(server, "/services/web", f"ca={files['ca']}", f"cert={files['client']}"))
+        assert fetch(proxy.port) == (200, f"{names[0].address} /base/x")
+        strange = startProxy(spec(server, "/services/web", "tls=yes"), settings=("discovery-start-timeout=2s",))
+        assert fetch(strange.port)[0] == 503
+        strange.logged("certificate verify failed")
+    finally:
+        server.kill()
+
+
 def test_nobodyThereAtTheStartNorAtTheEnd(names: tuple[NamedServer, ...], tmp_path: Path) -> None:
     server = ZooKeeperServer(tmp_path)  # not started: nobody listens there
     written = f"http://{names[0].address}"

@@ -7,6 +7,8 @@ goes into its queue and never waits. It connects by itself, for ever, and keeps 
 from __future__ import annotations
 
 import logging
+import os
+import ssl
 from collections.abc import Callable
 from threading import Thread
 from typing import Any, Final
@@ -34,11 +36,19 @@ class KeeperOptions:
     @ivar hosts: C{host:port,host:port}, and C{/path} after it that all paths are below of.
     @ivar sessionTimeout: seconds; how long the server keeps a session that it does not hear of.
     @ivar auth: C{scheme:credential}, such as C{digest:user:password}; empty: none.
+    @ivar isSecure: whether to speak TLS. The servers' certificates are verified, and have to be for the hosts' names.
+    @ivar ca: a PEM file with the authorities to trust; empty: those of the platform.
+    @ivar cert: a PEM file with a certificate to show; empty for none.
+    @ivar key: its private key; empty when it is in the same file.
     """
 
     hosts: str
     sessionTimeout: float = 10.0
     auth: str = field(default="", repr=False)
+    isSecure: bool = False
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
 
     def check(self) -> None:
         """See that kazoo is there and understands this.
@@ -57,6 +67,17 @@ class KeeperOptions:
             raise ValueError("timeout: more than no time")
         if self.auth and ":" not in self.auth:
             raise ValueError("auth: scheme:credential, as in digest:user:password")
+        if self.key and not self.cert:
+            raise ValueError("a key needs its certificate: cert=FILE")
+        for name, file in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
+            if file and not os.access(file, os.R_OK):
+                raise ValueError(f"{name}: {file} cannot be read")
+        try:
+            context = ssl.create_default_context(cafile=self.ca or None)
+            if self.cert:
+                context.load_cert_chain(self.cert, self.key or None)
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"{self.ca}{self.cert and ' ' + self.cert}: {error}".lstrip()) from None
 
 
 class Keeper:
@@ -97,6 +118,11 @@ class Keeper:
             timeout=options.sessionTimeout,
             handler=handler,
             connection_retry=retry,
+            use_ssl=options.isSecure,
+            check_hostname=options.isSecure,
+            ca=options.ca or None,
+            certfile=options.cert or None,
+            keyfile=options.key or options.cert or None,  # kazoo (2.11) shows no certificate without one
             auth_data=[tuple(options.auth.split(":", 1))] if options.auth else None,
             logger=_loggerTo(lambda words: self._tell(complained, words)),
         )

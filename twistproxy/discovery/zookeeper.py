@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -93,6 +94,10 @@ class ZooKeeper(Service):
         weights: Mapping[str, int] | None = None,
         timeout: Duration = 10.0,
         auth: Secret = Secret(),  # noqa: B008 - text
+        tls: bool = False,
+        ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
     ) -> None:
         """
         @param path: of the node.
@@ -103,11 +108,16 @@ class ZooKeeper(Service):
         @param weights: weights by address, or by host alone.
         @param timeout: of the session; a connection that is silent for two thirds of it is given up.
         @param auth: scheme:credential for nodes that not everybody may read, as digest:user:password.
+        @param tls: whether to speak TLS, as to a secureClientPort; ca and cert imply it.
+        @param ca: a PEM file with the authorities to trust; the platform's by default.
+        @param cert: a PEM file with a certificate to show.
+        @param key: its private key, when that is in another file.
         @raise ValueError: when one of these cannot be used, or kazoo is missing.
         """
         if not path.startswith("/") or "//" in path or (path.endswith("/") and path != "/"):
             raise ValueError(f"path: {path!r} is not the path of a node, such as /services/web")
-        self._options = KeeperOptions(hosts, timeout, auth)
+        files = [str(each or "") for each in (ca, cert, key)]
+        self._options = KeeperOptions(hosts, timeout, auth, tls or bool(ca or cert), *files)
         self._options.check()
         self._reactor = context.reactor
         self._path = path

@@ -260,6 +260,9 @@ class OptionTests(SynchronousTestCase):
         self.assertIn("needs one %s", self.problem("/web", format="http://a"))
         self.assertIn("hosts: ':x'", self.problem("/web", hosts=":x"))
         self.assertIn("auth: scheme:credential", self.problem("/web", auth="secret"))
+        self.assertIn("ca: /nowhere/ca.pem cannot be read", self.problem("/web", ca="/nowhere/ca.pem"))
+        self.assertIn("a key needs its certificate", self.problem("/web", key=__file__))
+        self.assertIn(__file__, self.problem("/web", ca=__file__))
         self.assertIn("did you mean 'weights'?", self.problem("/web", wieghts="a=1"))
 
     def test_withoutKazooALineSaysWhatToDo(self) -> None:
