@@ -124,6 +124,17 @@ class WholeTests(CommandLineCase):
         error = self.assertRaises(ConfigurationError, buildPlugins, made, None)
         self.assertEqual(error.problems, ("--director #1: direct: it fails", "--director #3: direct: it fails"))
 
+    def test_retryPolicy(self) -> None:
+        made = self.configure(retryPolicy="twistproxy.retrying.RetryRule:on=503:methods=any")
+        (route,) = made.routes
+        assert route.retryPolicy is not None
+        self.assertEqual((route.retryPolicy.place, route.pool), ("--retry-policy", "default"))
+        rule = buildPlugins(made, None)[route.retryPolicy]
+        self.assertTrue(rule.seesAnswers)
+        made = self.configure(retryPolicy="twistproxy.retrying.RetryRule:on=conect")
+        error = self.assertRaises(ConfigurationError, buildPlugins, made, None)
+        self.assertIn("did you mean 'connect'?", error.problems[0])
+
     def test_classByDottedName(self) -> None:
         made = self.configure(directors=[f"{HERE}.Anything:x"])
         (use,) = made.routes[0].directors
@@ -396,10 +407,13 @@ class WithFileTests(CommandLineCase):
 
     def test_poolsAndRoutesAreToldByOneOfTheTwo(self) -> None:
         text = "pools.a.upstreams = 'http://a'\n[[routes]]\npool = 'a'"
-        words = {"upstreams": [URL], "balancer": "random", "directors": ["direct"], "modifiers": ["modify"]}
+        words = {
+            "upstreams": [URL], "balancer": "random", "directors": ["direct"], "modifiers": ["modify"], "retryPolicy": "retry",
+        }  # fmt: skip
         error = self.assertRaises(ConfigurationError, self.both, text, **words)
         self.assertEqual(
-            [each.partition(": ")[0] for each in error.problems], ["--upstream", "--balancer", "--director", "--modifier"]
+            [each.partition(": ")[0] for each in error.problems],
+            ["--upstream", "--balancer", "--director", "--modifier", "--retry-policy"],
         )
 
     def test_poolOfTheCommandLineForAFileWithout(self) -> None:
