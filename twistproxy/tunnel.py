@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.python.failure import Failure
 
 from twistproxy.splicing import BULK, LONG, Flow, Splicer
-from twistproxy.sweep import NEVER, Sweeper
+from twistproxy.sweep import NEVER, TICK, Sweeper
 from twistproxy.writing import Writer
 
 
@@ -79,7 +79,7 @@ class TunnelEnd:
         size = len(data)
         self.received += size
         tunnel = self._tunnel
-        tunnel.deadline = tunnel.nextDeadline()
+        tunnel.deadline = tunnel.sweeper.now + tunnel.patience
         self._write([data])
         if size >= BULK:
             self._bulk += size
@@ -103,7 +103,7 @@ class TunnelEnd:
         """L{twistproxy.splicing.FlowSource}."""
         self.received += size
         tunnel = self._tunnel
-        tunnel.deadline = tunnel.nextDeadline()
+        tunnel.deadline = tunnel.sweeper.now + tunnel.patience
 
     def flowEnded(self) -> None:
         """L{twistproxy.splicing.FlowSource}."""
@@ -166,10 +166,11 @@ class Tunnel:
     @ivar client: the end towards the client; its protocol passes on its events there.
     @ivar upstream: the same towards the upstream.
     @ivar deadline: see L{twistproxy.sweep.Watched}: a tunnel in which nothing moves is closed.
+    @ivar patience: seconds in which something has to move, by the time of C{sweeper}; see L{Sweeper.after}.
     @ivar splicer: leaves directions to the kernel; None where nothing is to be.
     """
 
-    __slots__ = ("_ended", "_idleTimeout", "_reason", "_sweeper", "client", "deadline", "splicer", "upstream")
+    __slots__ = ("_ended", "_reason", "client", "deadline", "patience", "splicer", "sweeper", "upstream")
 
     def __init__(
         self,
@@ -180,9 +181,9 @@ class Tunnel:
         ended: Callable[[TunnelStatistics], None],
         splicer: Splicer | None = None,
     ) -> None:
-        self._sweeper = sweeper
+        self.sweeper = sweeper
         self.splicer = splicer
-        self._idleTimeout = idleTimeout
+        self.patience = idleTimeout + TICK
         self._ended: Callable[[TunnelStatistics], None] | None = ended
         self._reason = ""
         self.client = TunnelEnd(self, client)
@@ -195,18 +196,14 @@ class Tunnel:
         @param fromClient: what the client had sent behind its request.
         @param fromUpstream: what the upstream had sent behind its 101.
         """
-        self.deadline = self.nextDeadline()
-        self._sweeper.watch(self)
+        self.deadline = self.sweeper.now + self.patience
+        self.sweeper.watch(self)
         self.client.join(self.upstream)
         self.upstream.join(self.client)
         if fromUpstream:
             self.upstream.dataReceived(fromUpstream)
         if fromClient:
             self.client.dataReceived(fromClient)
-
-    def nextDeadline(self) -> float:
-        """When it is idle for too long, if nothing moves from now on."""
-        return self._sweeper.after(self._idleTimeout)
 
     def deadlinePassed(self) -> None:
         """Nothing moved for too long."""
@@ -215,7 +212,7 @@ class Tunnel:
     def finish(self, reason: str) -> None:
         """Close both sides, once what was received is written."""
         self._reason = self._reason or reason
-        self.deadline = self.nextDeadline()  # for a side that does not take what is left
+        self.deadline = self.sweeper.now + self.patience  # for a side that does not take what is left
         for end in (self.client, self.upstream):
             if end.flow is not None:
                 end.flow.leave()
@@ -233,5 +230,5 @@ class Tunnel:
         if self.client.isLost and self.upstream.isLost and self._ended is not None:
             ended, self._ended = self._ended, None
             self.deadline = NEVER
-            self._sweeper.forget(self)
+            self.sweeper.forget(self)
             ended(TunnelStatistics(self.client.received, self.upstream.received, self._reason))

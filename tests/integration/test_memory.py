@@ -107,6 +107,42 @@ def test_gibibyteLeavesMemoryFlat(tmp_path: Path, reactorName: str, direction: s
         assert proxy.log == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["body", "tunnel"])
+def test_bothWaysAtOnceLeaveMemoryFlat(tmp_path: Path, kind: str) -> None:
+    """Where the kernel moves it."""
+    code, fields = b"200 OK\r\nContent-Length: %d", b"Content-Length: %d"
+    if kind == "tunnel":
+        fields = b"Connection: upgrade\r\nUpgrade: bulk\r\nX-Size: %d"
+        code = b"101 Yes\r\n" + fields
+
+    def both(sock: socket.socket, up: int, down: int) -> None:
+        sending = threading.Thread(target=feed, args=(sock, up), daemon=True)
+        sending.start()
+        drain(sock, down)
+        sending.join()
+
+    def serve(connection: socket.socket) -> None:
+        while True:  # until there is no other request
+            head, rest = readHead(connection)
+            size = int(head.split()[1][1:])
+            connection.sendall(b"HTTP/1.1 " + code % size + b"\r\n\r\n")
+            both(connection, size - 1, size - rest)
+            connection.sendall(b"x")  # not before it has the whole request: an answer ends an exchange
+
+    with Server(serve) as upstream, ProxyProcess(tmp_path, upstream.url) as proxy:
+        for size in (8 << 20, GIBIBYTE // 4):
+            before = proxy.startPeak()
+            with connect(proxy.port) as client:
+                client.sendall(b"POST /%d HTTP/1.1\r\nHost: a\r\n" % size + fields % size + b"\r\n\r\n")
+                head, rest = readHead(client)
+                assert head.startswith(b"HTTP/1.1 " + code[:3]), head
+                both(client, size, size - rest)
+        grown = proxy.peak - before
+        assert grown < NOISE, f"grew by {grown >> 10} KiB at its peak"
+        assert proxy.log == []
+
+
 def check(proxy: ProxyProcess, before: int, holdings: dict[int, int]) -> None:
     """Whether all exchanges stay within their bounds."""
     for number, bytesHeld in holdings.items():
