@@ -8,74 +8,51 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
 from typing import Any, Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
-    IConsumer,
     IHalfCloseableProtocol,
     ILoggingContext,
     IPushProducer,
     ISystemHandle,
-    ITCPTransport,
     ITransport,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistproxy.reactor.writer import JOINED, ConnectionWriter
-from twistproxy.splicing import ISpliceable
-from twistproxy.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner
+from twistproxy.reactor.sending import Sender
 
 _log: Final = Logger()
+
+_DONE: Final = Failure(ConnectionDone())
+_LOST: Final = Failure(ConnectionLost())
+"""As in Twisted one for all."""
 
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER's value that makes a close a reset."""
 
 
-@implementer(ITransport, IPushProducer, IConsumer, ISystemHandle, ILoggingContext, IWriterSource)
-class Connection:
+@implementer(ITransport, IPushProducer, ISystemHandle, ILoggingContext)
+class Connection(Sender):
     """What TCP, UNIX and TLS connections share.
 
     It exists before uvloop's transport does, which comes in the loop's next turn, or after a TLS handshake: until then
     what is written waits here.
 
-    @ivar connected, disconnected, disconnecting: as in L{twisted.internet.abstract.FileDescriptor}.
     @ivar protocol: the Twisted protocol; may be replaced at any time.
     @ivar connector: whose connection this is, when it was opened from here.
-    @ivar isDirect: whether what is written goes straight to C{send} or C{sendPieces}, which are uvloop's: always but in a
-        few rare states.
     @ivar server: the port that accepted it, when that did; C{sessionno} counts those.
     """
 
-    TLS = False
-    connected = 1
-    disconnected = 0
-    disconnecting = 0
     connector: Any = None
     server: Any = None
     sessionno = 0
-    producer: Any = None
-    streamingProducer = False
-    producerPaused = False
-    bufferSize = HIGH_WATER
 
-    _uv: Any = None  # uvloop's transport
-    send: Any = None
-    sendPieces: Any = None
-    isDirect = False
-    _early: list[bytes] | None = None  # what was written before it was there
-    _earlySize = 0
     _held: list[bytes] | None = None  # what was read although reading is paused; b"" for the end of the input
     _isReading = True
     _inputEnded = False
-    _isAborting = False
-    _writeDisconnecting = False
-    _writeDisconnected = False
-    _drainScheduled = False
     _reason: Failure | None = None  # why it ends, if we know better than uvloop
 
     def __init__(self, reactor: Any, handle: socket.socket, protocol: Any, peer: Any, connector: Any = None) -> None:
@@ -188,14 +165,13 @@ class Connection:
             self._held.append(b"")
             return True
         self._inputEnded = True
-        protocol = IHalfCloseableProtocol(self.protocol, None)
-        if protocol is None:
-            self._end(Failure(ConnectionDone()))  # type: ignore[unreachable]
-        else:
+        if IHalfCloseableProtocol.providedBy(self.protocol):
             try:
-                protocol.readConnectionLost()
+                self.protocol.readConnectionLost()
             except BaseException:
                 self.protocolFailed()
+        else:
+            self._end(_DONE)
         return True
 
     def _release(self) -> None:
@@ -242,157 +218,6 @@ class Connection:
         """The consumer is gone: close."""
         self.loseConnection()
 
-    # Writing.
-
-    def write(self, data: bytes) -> None:
-        """Send these bytes, at once as far as the kernel takes them.
-
-        @raise TypeError: C{data} is not bytes.
-        """
-        if self.isDirect and data.__class__ is bytes:
-            self.send(data)
-        else:
-            self._writeOtherwise(data)
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """Send all of these, in order.
-
-        @raise TypeError: one is not bytes.
-        """
-        pieces = list(iovec)
-        for piece in pieces:
-            if not isinstance(piece, bytes):
-                raise TypeError("Data must be bytes")
-        if len(pieces) > 1 and self.isDirect and sum(map(len, pieces)) > JOINED:
-            self.sendPieces(pieces)
-        else:
-            self.write(b"".join(pieces))
-
-    def makeWriter(self, owner: WritingOwner) -> Writer:
-        """L{IWriterSource.makeWriter}."""
-        return ConnectionWriter(self, owner)
-
-    def _writeOtherwise(self, data: bytes) -> None:
-        """What is rare: there is no transport yet or no more, or something has to happen when all is sent."""
-        if not isinstance(data, bytes):
-            raise TypeError("Data must be bytes")
-        if not self.connected or self._writeDisconnected or self._isAborting or not data:
-            return
-        if self._uv is None:
-            self._early = self._early or []
-            self._early.append(data)
-            self._earlySize += len(data)
-            if self._earlySize > HIGH_WATER:
-                self._pauseProducer()
-        else:
-            self.send(data)
-            if not self.isDirect:
-                self._checkSent()
-
-    def pause_writing(self) -> None:
-        """uvloop's buffer is above its mark."""
-        if self._uv.get_write_buffer_size() > HIGH_WATER:
-            self._pauseProducer()
-
-    def resume_writing(self) -> None:
-        """uvloop's buffer is all but empty; where L{_attend} asked for it, really empty."""
-        if self.isDirect:
-            self._resumeProducer()
-        else:
-            self._allSent()
-
-    def _attend(self) -> None:
-        """Something has to happen whenever all that was written is sent: be told."""
-        self.isDirect = False
-        self._uv.set_write_buffer_limits(0, 0)
-
-    def _attendNoMore(self) -> None:
-        if self._uv is not None and self.connected and not (self.disconnecting or self._writeDisconnecting):
-            self._uv.set_write_buffer_limits(HIGH_WATER, 0)
-            self.isDirect = True
-
-    def _checkSent(self) -> None:
-        size = self._uv.get_write_buffer_size()
-        if size > HIGH_WATER:
-            self._pauseProducer()
-        elif not size and not self._drainScheduled:
-            self._drainScheduled = True
-            self.reactor.loop.call_soon(self._allSent)
-
-    def _allSent(self) -> None:
-        """Twisted's order of what follows: a producer that waits first, then closing, then half-closing."""
-        self._drainScheduled = False
-        if not self.connected or self._uv.get_write_buffer_size():
-            return
-        if self.producer is not None and (not self.streamingProducer or self.producerPaused):
-            self._resumeProducer()
-            if self.streamingProducer:
-                self._attendNoMore()
-        elif self.disconnecting:
-            self._uv.close()
-        elif self._writeDisconnecting and not self._writeDisconnected:
-            self._closeWriting()
-
-    def isWriting(self) -> bool:
-        """Whether there is something that was not sent yet."""
-        return bool(self._early if self._uv is None else self._uv.get_write_buffer_size())
-
-    # A producer of what is written.
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """L{twisted.internet.interfaces.IConsumer}.
-
-        @raise RuntimeError: there is one already.
-        """
-        if self.producer is not None:
-            raise RuntimeError(
-                f"Cannot register producer {producer}, because producer {self.producer} was never unregistered."
-            )
-        if self.disconnected:
-            producer.stopProducing()
-            return
-        self.producer = producer
-        self.streamingProducer = streaming
-        self.producerPaused = False
-        if not streaming:
-            if self._uv is not None:
-                self._attend()
-                self._checkSent()  # once too often for one that comes before anything was written, in time for others
-            producer.resumeProducing()
-        elif self._uv is not None and self._uv.get_write_buffer_size() > HIGH_WATER:
-            self._pauseProducer()  # uvloop told that its buffer is full before there was a producer, and won't again
-
-    def unregisterProducer(self) -> None:
-        """There is none any more; a close that waited for it goes on."""
-        wasPull = self.producer is not None and not self.streamingProducer
-        self.producer = None
-        if not self.connected or self._uv is None:
-            return
-        if self.disconnecting:
-            self._closeWhenSent()
-        elif self._writeDisconnecting:
-            self._checkSent()
-        elif wasPull:
-            self._attendNoMore()
-
-    def stopConsuming(self) -> None:
-        """The producer lost its connection: so shall this."""
-        self.unregisterProducer()
-        self.loseConnection()
-
-    def _pauseProducer(self) -> None:
-        if self.producer is not None and self.streamingProducer and not self.producerPaused:
-            self.producerPaused = True
-            self.producer.pauseProducing()
-
-    def _resumeProducer(self) -> None:
-        if self.producer is not None and (self.producerPaused or not self.streamingProducer):
-            self.producerPaused = False
-            try:
-                self.producer.resumeProducing()
-            except BaseException:
-                self.protocolFailed()
-
     # Ending.
 
     def loseConnection(self) -> None:
@@ -400,22 +225,13 @@ class Connection:
         if not self.connected or self.disconnecting:
             return
         if self._writeDisconnected:
-            self.connectionLost(Failure(ConnectionDone()))
+            self.connectionLost(_DONE)
             return
         self.disconnecting = 1
         self.pauseProducing()
         if self._uv is not None:
             # Not now: what is written in the same turn is still sent.
             self.reactor.loop.call_soon(self._closeWhenSent)
-
-    def _closeWhenSent(self) -> None:
-        if not self.connected:
-            return
-        if self.producer is not None and (not self.streamingProducer or self.producerPaused):
-            self._attend()
-            self._checkSent()
-        else:
-            self._uv.close()  # which sends what is in its buffer first, and what is written until then
 
     def abortConnection(self) -> None:
         """Reset the connection, and forget what was not sent."""
@@ -459,13 +275,13 @@ class Connection:
             if producer is not None:
                 producer.stopProducing()
             self._shutDown(reason)
-            protocol = self.protocol
-            protocol.connectionLost(reason)
+            self.protocol.connectionLost(reason)
         except BaseException:
             _log.failure("Unhandled Error")
         if self.connector is not None:
             self.connector.connectionLost(reason)
-        self._uv = self.send = self.sendPieces = None
+        # No cycles: a closed connection must not wait for the garbage collector.
+        self._uv = self.send = self.sendPieces = self.protocol = None
 
     def _reasonOf(self, error: BaseException | None) -> Failure:
         if self._reason is not None:
@@ -473,8 +289,8 @@ class Connection:
         if self._isAborting:
             return Failure(ConnectionAborted())
         if error is None:
-            return Failure(ConnectionDone())
-        return Failure(ConnectionLost()) if isinstance(error, OSError) else Failure(error)
+            return _DONE
+        return _LOST if isinstance(error, OSError) else Failure(error)
 
     def _shutDown(self, reason: Failure) -> None:
         """End the connection itself, even where a copy of its descriptor is left somewhere.
@@ -482,15 +298,12 @@ class Connection:
         uvloop only closes, also when it aborts: that would be a FIN, a clean end to the peer.
         """
         try:
-            if reason.check(ConnectionAborted):
+            if isinstance(reason.value, ConnectionAborted):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             else:
                 self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the peer was faster
-
-    def _closeWriting(self) -> None:
-        raise NotImplementedError
 
     # What it is.
 
@@ -519,75 +332,3 @@ class Connection:
     def logPrefix(self) -> str:
         """L{ILoggingContext.logPrefix}."""
         return self.logstr
-
-
-@implementer(ITCPTransport, ISpliceable)
-class TCPConnection(Connection):
-    """Over TCP.
-
-    TCP_NODELAY is on from the beginning, as uvloop has it; Twisted's own begin without.
-    """
-
-    def spliceableDescriptor(self) -> int | None:
-        """L{ISpliceable.spliceableDescriptor}."""
-        isPlain = self._uv is not None and self.connected and not self.TLS and self._held is None
-        return self.socket.fileno() if isPlain else None
-
-    def loseWriteConnection(self) -> None:
-        """Send no more after what was written; go on reading."""
-        if not self.connected or self._writeDisconnecting:
-            return
-        self._writeDisconnecting = True
-        if self._uv is not None:
-            self._attend()
-            self._checkSent()
-
-    def _closeWriting(self) -> None:
-        """All is sent. uvloop's write_eof() would make a later write() raise, and does not tell when it is done."""
-        self._writeDisconnected = True
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-        protocol = IHalfCloseableProtocol(self.protocol, None)
-        if protocol is not None:
-            try:
-                protocol.writeConnectionLost()
-            except BaseException:
-                self.protocolFailed()
-
-    def getTcpNoDelay(self) -> bool:
-        """Whether nothing waits for Nagle."""
-        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Set that."""
-        try:
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-        except OSError:
-            pass  # some systems refuse once the peer is gone
-
-    def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel asks a silent peer if it is there."""
-        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Set that."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-    def getHost(self) -> Any:
-        """Our side's address."""
-        return _address(self.socket.getsockname())
-
-    def getPeer(self) -> Any:
-        """The other side's."""
-        return _address(self._peer)
-
-
-def _address(name: Any) -> IPv4Address | IPv6Address:
-    """The address that a socket's name stands for; the zone of an IPv6 address is part of its host, as in Twisted."""
-    if len(name) != 4:
-        return IPv4Address("TCP", *name[:2])
-    if name[3] and "%" not in name[0]:
-        name = (socket.getnameinfo(name, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0], *name[1:])
-    return IPv6Address("TCP", *name)

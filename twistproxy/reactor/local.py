@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IUNIXTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistproxy.reactor.connection import TCPConnection
+from twistproxy.reactor.internet import TCPConnection
 from twistproxy.writing import HIGH_WATER
 
 _MANY: Final = 64

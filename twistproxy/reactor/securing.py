@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IHandshakeListener, INegotiated, ISSLTra
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistproxy.reactor.connection import Connection, TCPConnection
+from twistproxy.reactor.connection import Connection
+from twistproxy.reactor.internet import TCPConnection
 from twistproxy.writing import HIGH_WATER, PlainWriter, Writer, WritingOwner
 
 
@@ -251,6 +252,7 @@ class SecureConnection(Connection):
         encoded = None if session is None else session.getpeercert(True)
         return None if encoded is None else load_certificate(FILETYPE_ASN1, encoded)
 
+    _isNoDelay = True
     getTcpNoDelay = TCPConnection.getTcpNoDelay
     setTcpNoDelay = TCPConnection.setTcpNoDelay
     getTcpKeepAlive = TCPConnection.getTcpKeepAlive

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from twistproxy.writing import WritingOwner
 
 if TYPE_CHECKING:
-    from twistproxy.reactor.connection import Connection
+    from twistproxy.reactor.sending import Sender
 
 JOINED: Final = 32 << 10
 """Pieces up to this size together are joined: cheaper for uvloop than a vector of them."""
@@ -22,9 +22,9 @@ class ConnectionWriter:
 
     __slots__ = ("_connection", "_isResetting", "_owner", "isFull")
 
-    def __init__(self, connection: Connection, owner: WritingOwner) -> None:
+    def __init__(self, connection: Sender, owner: WritingOwner) -> None:
         self._connection = connection
-        self._owner = owner
+        self._owner: WritingOwner | None = owner
         self._isResetting = False
         self.isFull = False
         connection.registerProducer(self, True)
@@ -53,6 +53,7 @@ class ConnectionWriter:
 
     def stop(self) -> None:
         """L{twistproxy.writing.Writer.stop}."""
+        self._owner = None  # which has us: no cycle is left
         self._connection.unregisterProducer()
 
     def reset(self) -> None:
@@ -64,15 +65,17 @@ class ConnectionWriter:
     def pauseProducing(self) -> None:
         """uvloop's buffer is full."""
         self.isFull = True
-        self._owner.writingPaused()
+        if self._owner is not None:
+            self._owner.writingPaused()
 
     def resumeProducing(self) -> None:
         """It is empty."""
         self.isFull = False
         if self._isResetting:
             self._connection.abortConnection()
-        else:
+        elif self._owner is not None:
             self._owner.writingResumed()
 
     def stopProducing(self) -> None:
         """The connection is lost; its protocol is told."""
+        self._owner = None
