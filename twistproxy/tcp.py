@@ -15,15 +15,26 @@ def tune(transport: Any, keepAlive: float) -> None:
     """
     if not ITCPTransport.providedBy(transport):
         return
+    inherits = getattr(getattr(transport, "server", None), "inherits", None)  # of a port of twistproxy.reactor
+    if inherits is not None and inherits(getattr(transport, "sessionno", 0), keepAlive):
+        return
     transport.setTcpNoDelay(True)
     if not keepAlive:
         return
     transport.setTcpKeepAlive(True)
     try:
         below: Any = getattr(transport, "transport", transport)  # TLS has the connection below it
-        handle = below.getHandle()
-        seconds = max(1, round(keepAlive))
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)
+        setProbes(below.getHandle(), keepAlive)
     except (AttributeError, OSError):
         pass  # no socket of its own, or another system's: then it is the system's interval
+
+
+def setProbes(handle: socket.socket, keepAlive: float) -> None:
+    """Have a socket's kernel probe a silent peer.
+
+    @param keepAlive: see L{tune}; not 0.
+    @raise OSError: it cannot.
+    """
+    seconds = max(1, round(keepAlive))
+    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
+    handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)

@@ -25,9 +25,11 @@ from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Client as TCPClient
 
+from twistproxy.reactor.accepted import AcceptedConnection, isTwistedsTLS
 from twistproxy.reactor.connection import Connection
 from twistproxy.reactor.local import UNIXConnection
 from twistproxy.reactor.securing import SecureConnection, Turnwise, UpgradableConnection
+from twistproxy.tcp import setProbes
 
 PRIVATE_NAMES: Final = (
     (tcp.Client, "_connectDone"),
@@ -79,19 +81,8 @@ class _LocallyBelowTLS(Turnwise, UNIXConnection):
     """A UNIX connection whose protocol is such a layer."""
 
 
-def _isTwistedsTLS(protocol: Any) -> bool:
-    """Whether a protocol is a layer of Twisted's TLS; without importing that."""
-    tls = sys.modules.get("twisted.protocols.tls")
-    return tls is not None and isinstance(protocol, tls.TLSMemoryBIOProtocol)
-
-
-def _accepted(handle: socket.socket, protocol: Any, peer: Any, port: Any, number: int, reactor: Any) -> Connection:
-    """The transport of an accepted connection; what C{tcp.Port.transport} is called with."""
-    return _numbered(_make(reactor, handle, protocol, peer), port, number)
-
-
 def _make(reactor: Any, handle: socket.socket, protocol: Any, peer: Any, connector: Any = None) -> Connection:
-    kind = _BelowTLS if _isTwistedsTLS(protocol) else UpgradableConnection
+    kind = _BelowTLS if isTwistedsTLS(protocol) else UpgradableConnection
     return kind(reactor, handle, protocol, peer, connector)
 
 
@@ -108,14 +99,66 @@ def _acceptedLocally(handle: socket.socket, protocol: Any, peer: Any, port: Any,
 
 
 def _makeLocally(reactor: Any, handle: socket.socket, protocol: Any, peer: Any, connector: Any = None) -> Connection:
-    kind = _LocallyBelowTLS if _isTwistedsTLS(protocol) else UNIXConnection
+    kind = _LocallyBelowTLS if isTwistedsTLS(protocol) else UNIXConnection
     return kind(reactor, handle, protocol, peer, connector)
 
 
 class Port(tcp.Port):
-    """Listens on TCP."""
+    """Listens on TCP: Twisted's port, whose connections uvloop accepts.
 
-    transport = staticmethod(_accepted)  # type: ignore[assignment]
+    uvloop has a copy of the socket, which it can close at any time: that is how no more is accepted for a while.
+    """
+
+    reactor: Any
+    _serving: Any = None
+    _keepAlive = 0.0
+    _inheriting = -1  # the first connection that has the options of the port
+
+    def startReading(self) -> None:
+        """Accept."""
+        if self._serving is None:
+            copy = self.socket.dup()
+            # An adopted port does not know its backlog, and to libuv listening is listening with one.
+            listening = self.reactor.loop.create_server(self._arriving, sock=copy, backlog=self.backlog or socket.SOMAXCONN)
+            self._serving = finished(listening)
+            self.reactor.ports.add(self)
+
+    def stopReading(self) -> None:
+        """Accept no more."""
+        if self._serving is not None:
+            self._serving.close()
+            self._serving = None
+            self.reactor.ports.discard(self)
+
+    def inherits(self, number: int, keepAlive: float) -> bool:
+        """Whether a connection needs no L{twistproxy.tcp.tune}, because the kernel gave it what the port has: three system
+        calls fewer for each connection.
+
+        @param number: its C{sessionno}. Those that may have been in the port's queue before it had these options, don't.
+        """
+        if keepAlive and (self._inheriting < 0 or self._keepAlive != keepAlive):
+            self._keepAlive = keepAlive
+            self._inheriting = self.sessionno + (self.backlog or socket.SOMAXCONN) + 1
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+                setProbes(self.socket, keepAlive)
+            except OSError:
+                self._inheriting = sys.maxsize  # another system
+        return bool(0 <= self._inheriting <= number)
+
+    def _arriving(self) -> AcceptedConnection:
+        number = self.sessionno
+        self.sessionno = number + 1
+        return AcceptedConnection(self.reactor, self, number)
+
+
+def finished(coroutine: Any) -> Any:
+    """What a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as result:
+        return result.value
+    raise RuntimeError("uvloop waits where it did not before")
 
 
 class UNIXPort(unix.Port):

@@ -34,6 +34,13 @@ _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER's value that makes a close a reset."""
 
 
+class _Borrowed(socket.socket):
+    """A socket whose descriptor uvloop has, and closes: libuv ends the process when somebody else does."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 @implementer(ITransport, IPushProducer, ISystemHandle, ILoggingContext)
 class Connection(Sender):
     """What TCP, UNIX and TLS connections share.
@@ -50,6 +57,7 @@ class Connection(Sender):
     server: Any = None
     sessionno = 0
 
+    _socket: socket.socket | None = None
     _held: list[bytes] | None = None  # what was read although reading is paused; b"" for the end of the input
     _isReading = True
     _inputEnded = False
@@ -62,7 +70,7 @@ class Connection(Sender):
         """
         self.reactor = reactor
         self.protocol = protocol
-        self.socket = handle
+        self._socket = handle
         self._peer = peer
         if connector is not None:
             self.connector = connector
@@ -79,6 +87,14 @@ class Connection(Sender):
     def addr(self) -> Any:
         """Where it was to connect to, as it was asked for; else the peer."""
         return self._peer if self.connector is None else getattr(self.connector, "asked", self._peer)
+
+    @property
+    def socket(self) -> socket.socket:
+        """uvloop's socket; for what was accepted by uvloop itself made when it is asked for."""
+        if self._socket is None:
+            below = self._uv.get_extra_info("socket")
+            self._socket = _Borrowed(below.family, socket.SOCK_STREAM, 0, below.fileno())
+        return self._socket
 
     # Opening.
 
@@ -120,6 +136,11 @@ class Connection(Sender):
         if self._isAborting or self._reason is not None or self.disconnected:
             transport.abort()
             return
+        self._caughtUp()
+
+    def _caughtUp(self) -> None:
+        """There is a transport: do what was asked for before."""
+        transport = self._uv
         self.isDirect = True
         early, self._early = self._early, None
         if early:
@@ -128,15 +149,18 @@ class Connection(Sender):
             self._attend()
             if early:
                 self._checkSent()
-        if not self._isReading:
-            # uvloop reads once this returns, whatever pause_reading() was told before, until its next turn.
-            self._held = []
-            self.reactor.loop.call_soon(self._holdReading)
+        self._heedPause()
         if self.disconnecting:
             self._closeWhenSent()
         elif self._writeDisconnecting:
             self._attend()
             self._checkSent()
+
+    def _heedPause(self) -> None:
+        if not self._isReading:
+            # uvloop reads once this returns, whatever pause_reading() was told before, until its next turn.
+            self._held = []
+            self.reactor.loop.call_soon(self._holdReading)
 
     def _holdReading(self) -> None:
         if not self._isReading and self.connected:
@@ -280,6 +304,8 @@ class Connection(Sender):
             _log.failure("Unhandled Error")
         if self.connector is not None:
             self.connector.connectionLost(reason)
+        if self._socket is not None:
+            self._socket.detach()  # uvloop closes it, once
         # No cycles: a closed connection must not wait for the garbage collector.
         self._uv = self.send = self.sendPieces = self.protocol = None
 
@@ -300,8 +326,8 @@ class Connection(Sender):
         try:
             if isinstance(reason.value, ConnectionAborted):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            else:
-                self.socket.shutdown(socket.SHUT_RDWR)
+            elif self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the peer was faster
 
@@ -327,7 +353,7 @@ class Connection(Sender):
     def logstr(self) -> str:
         """What Twisted's log calls it."""
         prefix = self.protocol.logPrefix() if ILoggingContext.providedBy(self.protocol) else type(self.protocol).__name__
-        return f"{prefix},client" if self.connector is not None else f"{prefix},{self.sessionno},{self._peer[0]}"
+        return f"{prefix},client" if self.connector is not None else f"{prefix},{self.sessionno},{self.getPeer().host}"
 
     def logPrefix(self) -> str:
         """L{ILoggingContext.logPrefix}."""

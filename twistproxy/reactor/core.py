@@ -33,6 +33,7 @@ class UvloopReactor(WatchingReactor):
 
     @ivar loop: uvloop's loop, of this reactor alone.
     @ivar connections: all that are open.
+    @ivar ports: those for which uvloop accepts.
     @cvar unixPort: what listens on UNIX sockets, for those who have one bound already.
     """
 
@@ -41,6 +42,7 @@ class UvloopReactor(WatchingReactor):
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
         self.connections: set[Connection] = set()
+        self.ports: set[Port] = set()
         self.loop.set_exception_handler(_logException)
         super().__init__(self.loop)
 
@@ -66,7 +68,10 @@ class UvloopReactor(WatchingReactor):
         watched = [each for each in self.connections if each.isReading() or each.isWriting()]
         for each in watched:
             each.pauseProducing()
-        return [*super().removeAll(), *watched]
+        accepting = list(self.ports)
+        for port in accepting:
+            port.stopReading()
+        return [*super().removeAll(), *watched, *accepting]
 
     def addReader(self, reader: Any) -> None:
         """Read it; of a connection of ours, uvloop does that."""
@@ -89,7 +94,7 @@ class UvloopReactor(WatchingReactor):
 
     def getReaders(self) -> list[Any]:
         """What is being read."""
-        return [*super().getReaders(), *(each for each in self.connections if each.isReading())]
+        return [*super().getReaders(), *self.ports, *(each for each in self.connections if each.isReading())]
 
     def getWriters(self) -> list[Any]:
         """What has something left to be sent."""

@@ -73,14 +73,14 @@ class TCPConnection(Connection):
 
     def getHost(self) -> Any:
         """Our side's address."""
-        return _address(self.socket.getsockname())
+        return addressOf(self.socket.getsockname())
 
     def getPeer(self) -> Any:
         """The other side's."""
-        return _address(self._peer)
+        return addressOf(self._peer)
 
 
-def _address(name: Any) -> IPv4Address | IPv6Address:
+def addressOf(name: Any) -> IPv4Address | IPv6Address:
     """The address that a socket's name stands for; the zone of an IPv6 address is part of its host, as in Twisted."""
     if len(name) != 4:
         return IPv4Address("TCP", *name[:2])

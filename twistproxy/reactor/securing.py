@@ -65,7 +65,12 @@ class Turnwise(TCPConnection):
 
 @implementer(ITLSTransport)
 class UpgradableConnection(TCPConnection):
-    """Over TCP, and over TLS on top of that when asked. What C{listenTCP} and C{connectTCP} make."""
+    """Over TCP, and over TLS on top of that when asked. What C{listenTCP} and C{connectTCP} make.
+
+    @cvar switched: what it becomes then.
+    """
+
+    switched: type[UpgradableConnection]
 
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """Speak TLS from here on, by Twisted's own C{TLSMemoryBIOProtocol} between the protocol and this.
@@ -83,7 +88,7 @@ class UpgradableConnection(TCPConnection):
         layer = factory.protocol(factory, self.protocol, False)
         self.protocol = layer
         # What was an attribute lookup stays one: no question whether there is TLS in the way of every write.
-        self.__class__ = SwitchedConnection
+        self.__class__ = self.switched
         layer.makeConnection(_Below(self))  # type: ignore[arg-type]
         if producer is not None:
             self.registerProducer(producer, streaming)
@@ -150,6 +155,9 @@ class SwitchedConnection(Turnwise, UpgradableConnection):
     def getPeerCertificate(self) -> Any:
         """pyOpenSSL's certificate of the peer."""
         return self.protocol.getPeerCertificate()
+
+
+UpgradableConnection.switched = SwitchedConnection
 
 
 @implementer(ISSLTransport, INegotiated)

@@ -472,8 +472,9 @@ class ClientChannel(Protocol):
             self._close()
 
     def _expectProgress(self) -> None:
-        """The client has to take something of what was written, every so often."""
-        self._acked = ackedBytes(self.transport)
+        """The client has to take something of what was written, every so often; where all of it is the kernel's already,
+        there is nothing to look at when we close."""
+        self._acked = None if self._writer.isEmpty else ackedBytes(self.transport)
         self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
 
     def _checkProgress(self) -> None:
