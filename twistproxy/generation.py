@@ -33,13 +33,17 @@ class Generation:
     def __init__(
         self, reactor: Any, configuration: Configuration, plugins: Mapping[PluginUse, Any], before: Generation | None = None
     ) -> None:
-        """@param before: the one in whose place this one comes."""
+        """
+        @param before: the one in whose place this one comes.
+        @raise ConfigurationError: when the users of a forward proxy cannot be read.
+        """
         self._reactor = reactor
         self._plugins = plugins
         self.configuration = configuration
         self.memberships = {
             pool.name: _kept(pool, before) or self._membershipOf(pool) for pool in configuration.pools if pool.sources
         }
+        self._around = surround(reactor, configuration.forward, configuration.isTransparent)
         self.errorHandlers = [plugins[use] for use in configuration.errorHandlers]
         self.checks: list[HealthChecks] = []
 
@@ -77,12 +81,11 @@ class Generation:
             return tuple(self._plugins[use] for use in uses)
 
         configuration = self.configuration
-        around = surround(self._reactor, configuration.forward, configuration.isTransparent)
         # A director may choose any pool.
         possible = [group for name, group in groups.items() if route.directors or name == route.pool]
         return Route(
             groups[route.pool] if route.pool is not None else None,
-            around(built(route.directors), route.pool is not None),
+            self._around(built(route.directors), route.pool is not None),
             withBalancers(possible, built(route.modifiers)),
             built(route.middleware),
             built((*route.errorHandlers, *configuration.errorHandlers)),
@@ -94,6 +97,7 @@ class Generation:
 
     def follow(self, engine: Engine) -> None:
         """The pools of C{engine} are ours now: have them follow their sources, and make their health checks."""
+        engine.acceptsConnect = self.configuration.forward is not None
         for pool in self.configuration.pools:
             settings, group = self.configuration.settingsOf(pool), engine.groups[pool.name]
             membership = self.memberships.get(pool.name)

@@ -1,7 +1,8 @@
 """Reading the configuration file again: what C{SIGHUP} does.
 
-What is wrong in the file is told, and nothing changes then. Pools, routes and error handlers are put in the place of those
-before; what else the file says, of listeners, logs and settings of the whole proxy, holds from the next start.
+What is wrong in the file is told, and nothing changes then. Pools, routes, error handlers and the rules of a forward proxy
+are put in the place of those before; what else the file says, of listeners, logs and settings of the whole proxy, holds
+from the next start.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def remainder(configuration: Configuration) -> str:
     standard = Settings()
     same = {name: getattr(standard, name) for name in (*POOL_SETTINGS, *ROUTE_SETTINGS)}
     settings = configuration.settings.with_(**same)
-    return configurationText(evolve(configuration, pools=(), routes=(), errorHandlers=(), settings=settings))
+    return configurationText(evolve(configuration, pools=(), routes=(), errorHandlers=(), settings=settings, forward=None))
 
 
 def onHangup(reactor: Any, function: Callable[[], object]) -> None:

@@ -80,7 +80,6 @@ def _engineOf(reactor: Any, generation: Generation, accessLogs: Sequence[Any]) -
     logs = [Recording(log, reactor) for log in accessLogs]
     router = generation.makeRouter(groups)
     engine = Engine(reactor, configuration.settings, groups, router, generation.errorHandlers, logs)
-    engine.acceptsConnect = configuration.forward is not None
     generation.follow(engine)
     return engine
 

@@ -13,8 +13,9 @@ from tests.unit.builtin import BUILT_IN
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import AccessLog, Client, Message, Origin, answer
 from twistproxy.commandline import CommandLine, configure
-from twistproxy.config import buildPlugins
+from twistproxy.config import Configuration, buildPlugins
 from twistproxy.configfile import ConfigurationFile
+from twistproxy.generation import Generation
 from twistproxy.loader.finder import PluginSet
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.service import makeEngine
@@ -41,14 +42,16 @@ class ForwardTestCase(SynchronousTestCase):
         self.clients: list[Client] = []
         self.origin = Origin(self.network, "93.184.216.34:80", answer(b"hello"))
 
-    def start(self, file: str = "", **words: Any) -> None:
-        plugins = PluginSet(BUILT_IN)
+    def configured(self, file: str = "", **words: Any) -> Configuration:
         source = None
         if file:
             path = temporaryDirectory(self) / "proxy.toml"
             path.write_text(file)
             source = ConfigurationFile(str(path))
-        self.configuration = configure(CommandLine(**({"forward": True} | words)), plugins, source)
+        return configure(CommandLine(**({"forward": True} | words)), PluginSet(BUILT_IN), source)
+
+    def start(self, file: str = "", **words: Any) -> None:
+        self.configuration = self.configured(file, **words)
         self.engine = makeEngine(self.network, self.configuration, buildPlugins(self.configuration, self.network), [])
         self.engine.accessLogs = (self.log,)
         self.port = self.network.listenTCP(8080, ProxyFactory(self.engine), interface="10.1.0.1")
@@ -216,6 +219,37 @@ class TestRules(ForwardTestCase):
         client = self.send(b"CONNECT app.example:443 HTTP/1.1\r\nHost: other.example\r\n\r\n")
         self.assertEqual(client.answer().code, 451)
         self.assertEqual(self.get("http://mixed.example/").code, 200)
+
+
+class TestReloading(ForwardTestCase):
+    def reload(self, file: str = "", **words: Any) -> None:
+        configuration = self.configured(file, **words)
+        made = Generation(self.network, configuration, buildPlugins(configuration, self.network))
+        groups = made.makeGroups({})
+        self.engine.replace(groups, made.makeRouter(groups), [])
+        made.follow(self.engine)
+        self.network.pump()
+
+    def test_rules(self) -> None:
+        """The new ones hold at once, whatever connections there are by the old ones."""
+        inner = Origin(self.network, "10.0.0.1:80", answer(b"inner"))
+        self.start(forwardAllow=["10.0.0.0/8"])
+        self.assertEqual(self.get("http://inner.example/").body, b"inner")
+        self.reload()
+        self.assertEqual(self.get("http://inner.example/").code, 403)
+        self.assertTrue(inner.peer.eof)
+        self.reload(forwardAllow=["10.0.0.0/8"])
+        self.assertEqual(self.get("http://inner.example/").body, b"inner")
+
+    def test_forwardingItself(self) -> None:
+        Origin(self.network, "10.0.0.1:80", answer(b"inner"))
+        self.start()
+        self.assertEqual(self.connect("nowhere.example:443").answer().code, 502)
+        self.reload('pools.app.upstreams = "http://10.0.0.1"', forward=False)
+        self.assertEqual(self.connect("nowhere.example:443").answer().code, 405)
+        self.assertEqual(self.get("http://app.example/").body, b"inner")
+        self.reload()
+        self.assertEqual(self.connect("nowhere.example:443").answer().code, 502)
 
 
 class TestLogins(ForwardTestCase):
