@@ -248,7 +248,7 @@ class ProxyService(MultiService):
         if store is not None:
             return SecureFactory(store, factory)
         if listener.isSecure:
-            _log.info("{endpoint} is left to Twisted and pyOpenSSL: slower, and not reloaded", endpoint=listener.endpoint)
+            _log.warn("{endpoint} is left to Twisted and pyOpenSSL: slower, and not reloaded", endpoint=listener.endpoint)
         return factory
 
     def _notListening(self, failure: Failure, endpoint: str) -> None:

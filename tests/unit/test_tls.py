@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ssl as stdlib
+from datetime import UTC, datetime
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from twisted.internet import ssl
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
@@ -14,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import alsoProvides
 
-from tests.support.certificates import EXPIRED, authority, issued, ofTwisted, trustOfTwisted, write, writeAuthority
+from tests.support.certificates import EXPIRED, authority, issued, ofTwisted, pem, trustOfTwisted, write, writeAuthority
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import SWITCHED, WEBSOCKET, Client, Message, Origin, ProxyTestCase, answer, get, head, post
 from twistproxy.messages import Upstream
@@ -40,7 +46,7 @@ class SecureOrigin(Origin):
         super().__init__(network, f"{address[0]}:{address[1] + 10000}", script)
         self.server.port.stopListening()
         self.names: list[bytes | None] = []
-        private = ofTwisted(certificate)
+        private = ssl.PrivateCertificate.loadPEM(certificate if isinstance(certificate, bytes) else pem(certificate))
         options = ssl.CertificateOptions(
             privateKey=private.privateKey.original,
             certificate=private.original,
@@ -175,6 +181,18 @@ class TestTLS(ProxyTestCase):
     def test_anotherAddress(self) -> None:
         self.start(answer(b""), issued("10.0.0.2"), url="https://10.0.0.1")
         self.fails(detail="certificate verify failed: IP address mismatch, certificate is not valid for '10.0.0.1'.")
+
+    def test_aNameThatOnlyTheSubjectSays(self) -> None:
+        """As browsers and Go see it: a common name is no host name."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+        made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        made = made.not_valid_before(EXPIRED).not_valid_after(datetime(2099, 1, 1, tzinfo=UTC))
+        cert = made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        both = cert + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (self.directory / "own.pem").write_bytes(cert)
+        self.start(answer(b""), both, trusted=None, ca=str(self.directory / "own.pem"))
+        self.fails(detail="Hostname mismatch")
 
     def test_expired(self) -> None:
         self.start(answer(b""), issued(HOST, expires=EXPIRED))

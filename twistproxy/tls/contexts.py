@@ -53,6 +53,7 @@ def clientContext(tls: UpstreamTLS) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
+    context.hostname_checks_common_name = False  # RFC 9525 section 2: a name is what the alternative names say
     if tls.isInsecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
