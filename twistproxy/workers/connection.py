@@ -22,7 +22,7 @@ TO_SUPERVISOR: Final = 4
 
 @implementer(IPushProducer)
 class SupervisorConnection(Protocol):
-    """Sends and receives lines; what a supervisor that reads too slowly is not sent is log events only."""
+    """Sends and receives lines; a supervisor that reads too slowly is not sent all of the log, nor of what checks found."""
 
     transport: Any
     _isPaused = False
@@ -54,20 +54,19 @@ class SupervisorConnection(Protocol):
         """Send a line."""
         self.transport.write(encode(kind, **fields))
 
-    def send(self, line: bytes) -> None:
-        """Send a line that is made already."""
+    def offer(self, line: bytes) -> bool:
+        """Send a line that is made already, unless too much is waiting; whether it was."""
+        if self._isPaused or len(line) > LONGEST:
+            return False
         self.transport.write(line)
+        return True
 
     def log(self, event: LogEvent) -> None:
         """An observer: have the supervisor log an event, in its own way."""
         if event.get("log_level") is LogLevel.debug:
             return
-        if self._isPaused:
+        if self._isPaused or not self.offer(encode("log", event=eventAsJSON(event))):
             self._lost += 1
-            return
-        line = encode("log", event=eventAsJSON(event))
-        if len(line) <= LONGEST:
-            self.send(line)
 
     def pauseProducing(self) -> None:
         """The supervisor does not keep up."""

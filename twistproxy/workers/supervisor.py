@@ -235,7 +235,7 @@ class Supervisor(Service):
             del self._results[next(iter(self._results))]
         line = encode(**_again(said))
         for each in self._serving():
-            if each is not worker:
+            if each is not worker and each.unanswered <= 1:  # one that hangs would have them wait for it in our memory
                 each.send(line)
 
     def workerEnded(self, worker: WorkerProcess, how: str) -> None:

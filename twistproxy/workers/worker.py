@@ -97,7 +97,7 @@ class Worker:
 
     def _checked(self, pool: str, upstream: Upstream, check: str, health: Health, rise: int, fall: int) -> None:
         """One of our checks has a result: the others want it too."""
-        self.connection.send(encodeHealth(pool, upstream.key, check, health, rise, fall))
+        self.connection.offer(encodeHealth(pool, upstream.key, check, health, rise, fall))
 
     # From the supervisor.
 
