@@ -15,6 +15,7 @@ from twistproxy.commandline import CommandLine, configure
 from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, UpstreamConfig, buildPlugins
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.configtext import configurationText
+from twistproxy.configuring.workers import processors
 from twistproxy.errors import ConfigurationError
 from twistproxy.routing import HeaderMatch, RouteMatch
 
@@ -412,3 +413,26 @@ class PoolSettingsTests(FileCase):
             self.problems("pools.a = { upstreams = 'http://a', settings = { max-tries = 2 } }"),
             ["pools.a.settings.max-tries: max-tries holds for a route or the whole proxy: set it there, or in [settings]"],
         )
+
+
+class WorkersTests(FileCase):
+    def test_aNumberOrOneForEachProcessor(self) -> None:
+        made = self.read("workers = 3\npools.a.upstreams = 'http://a'")
+        self.assertEqual((made.workers, tomllib.loads(configurationText(made))["workers"]), (3, 3))
+        self.assertEqual(self.read("workers = 'auto'\npools.a.upstreams = 'http://a'").workers, processors())
+        alone = self.read("pools.a.upstreams = 'http://a'")
+        self.assertEqual(alone.workers, 1)
+        self.assertNotIn("workers =", configurationText(alone))
+
+    def test_theCommandLineWins(self) -> None:
+        self.path.write_text("workers = 3\npools.a.upstreams = 'http://a'")
+        words = CommandLine(workers="2")
+        self.assertEqual(configure(words, somePlugins(), ConfigurationFile(str(self.path))).workers, 2)
+
+    def test_mistakes(self) -> None:
+        for value in ("0", "-1", "true", "1.5", "257", "'many'"):
+            (problem,) = self.problems(f"workers = {value}\npools.a.upstreams = 'http://a'")
+            self.assertTrue(problem.startswith("workers: workers are a whole number from 1 to 256, or auto, not "), problem)
+        words = CommandLine(demo=True, workers="2")
+        error = self.assertRaises(ConfigurationError, configure, words, somePlugins())
+        self.assertEqual(error.problems, ("--demo: is served by one process: leave out --workers",))
