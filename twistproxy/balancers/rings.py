@@ -99,7 +99,7 @@ class Ring:
 def shareOut(
     upstreams: Iterable[Upstream], replicas: int, make: Points, known: Mapping[Upstream, array[int]]
 ) -> dict[Upstream, array[int]]:
-    """The points of each upstream, as many for each unit of its weight as C{replicas} says.
+    """The points of each upstream, in order, as many for each unit of its weight as C{replicas} says.
 
     @param known: points that were made before; kept where their number is right.
     """
@@ -111,5 +111,6 @@ def shareOut(
         if total > MOST_POINTS and count:
             count = max(1, count * MOST_POINTS // total)
         before = known.get(each)
-        made[each] = before if before is not None and len(before) == count else make(each, count)
+        # In order, since sorting runs that are sorted takes a third of the time: a ring is made again for each that comes.
+        made[each] = before if before is not None and len(before) == count else array("I", sorted(make(each, count)))
     return made
