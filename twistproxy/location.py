@@ -9,7 +9,7 @@ from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import quote, unquote
 
-from attrs import frozen
+from attrs import field, frozen
 
 _AUTHORITY: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)(?:%(?:25)?(?P<zone>[A-Za-z0-9._~-]+))?\]|(?P<name>[A-Za-z0-9._~-]+))"
@@ -31,6 +31,8 @@ class Location:
     @ivar basePath: raw path to be joined with the request's; C{b""} or C{b"/"} for none.
     @ivar baseQuery: raw query to be joined with the request's; None for none.
     @ivar key: the normal form of the whole: equal for equal upstreams.
+    @ivar isSecure: whether the connection is TLS.
+    @ivar hasBase: whether anything is joined to a request's target.
     """
 
     scheme: str
@@ -41,11 +43,16 @@ class Location:
     basePath: bytes
     baseQuery: bytes | None
     key: str
+    isSecure: bool = field(init=False)
+    hasBase: bool = field(init=False)
 
-    @property
-    def isSecure(self) -> bool:
-        """Whether the connection is TLS."""
+    @isSecure.default
+    def _isSecure(self) -> bool:
         return self.scheme == "https"
+
+    @hasBase.default
+    def _hasBase(self) -> bool:
+        return bool(self.baseQuery) or self.basePath not in (b"", b"/")
 
 
 def parseLocation(url: str) -> Location:

@@ -277,8 +277,8 @@ class OutboundRequest:
     """
 
     __slots__ = (
-        "_body", "_headers", "_isRenamed", "_items", "_makeItems", "_method", "_path", "_query", "block", "client", "hostSet",
-        "scheme", "stream",
+        "_body", "_headers", "_isRenamed", "_items", "_makeItems", "_method", "_path", "_query", "_target", "block", "client",
+        "hostSet", "scheme", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -314,16 +314,21 @@ class OutboundRequest:
 
     def _begin(self, method: bytes, target: bytes, body: Body, client: Address, scheme: str) -> None:
         self._method = method
-        self._path: bytes = target
+        self._target: bytes | None = target  # until a part of it is set
+        self._path: bytes | None = None  # until it is taken apart
         self._query: bytes | None = None
-        if b"?" in target:
-            self._path, self._query = splitTarget(target)
         self._headers: Headers | None = None
         self.stream = body
         self._body: Body | None = None
         self.client = client
         self.scheme = scheme
         self.hostSet = self._isRenamed = False
+
+    def _takeApart(self) -> bytes:
+        """Path and query, for whoever wants one of them; the path."""
+        assert self._target is not None
+        self._path, self._query = parts = splitTarget(self._target)
+        return parts[0]
 
     @property
     def items(self) -> list[Item]:
@@ -367,13 +372,16 @@ class OutboundRequest:
 
         @raise ValueError: when set to one with a C{?}, C{#}, space, control or non-ASCII byte, or without a slash at its start.
         """
-        return self._path
+        return self._path if self._path is not None else self._takeApart()
 
     @path.setter
     def path(self, path: bytes) -> None:
         if _BAD_TARGET.search(path) or b"?" in path or (path[:1] != b"/" and path != b"*"):
             raise ValueError(f"{path!r} is not a path: percent-encode what is not allowed in one")
+        if self._path is None:
+            self._takeApart()
         self._path = path
+        self._target = None
 
     @property
     def query(self) -> bytes | None:
@@ -381,18 +389,25 @@ class OutboundRequest:
 
         @raise ValueError: when set to one with a C{#}, space, control or non-ASCII byte.
         """
+        if self._path is None:
+            self._takeApart()
         return self._query
 
     @query.setter
     def query(self, query: bytes | None) -> None:
         if query is not None and _BAD_TARGET.search(query):
             raise ValueError(f"{query!r} is not a query: percent-encode what is not allowed in one")
+        if self._path is None:
+            self._takeApart()
         self._query = query
+        self._target = None
 
     @property
     def target(self) -> bytes:
         """Path and query joined."""
-        return self._path if self._query is None else self._path + b"?" + self._query
+        if self._target is not None:
+            return self._target
+        return self.path if self._query is None else self.path + b"?" + self._query
 
     @property
     def host(self) -> str:

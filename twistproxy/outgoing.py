@@ -20,6 +20,8 @@ _BODILESS: Final = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE", 
 
 def outgoingTarget(outbound: OutboundRequest, location: Location) -> bytes:
     """The request's target below the upstream's base path, behind its base query."""
+    if not location.hasBase:
+        return outbound.target
     query = joinQuery(location.baseQuery, outbound.query) if location.baseQuery else outbound.query
     path = joinPath(location.basePath, outbound.path)
     return path if query is None else path + b"?" + query

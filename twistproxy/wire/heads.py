@@ -37,6 +37,9 @@ _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b
 _AROUND_TARGET: Final = 512
 """How much longer than the longest target a request line may be, for its method and version."""
 
+_PLAIN_TARGET: Final = re.compile(rb"/[!\"$-~]*\Z")
+"""What llhttp takes for a path and query, without a fragment; L{tests.unit.wire.test_memory} asks it about every byte."""
+
 _VERSIONS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _BAD_PHRASE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -215,13 +218,12 @@ def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | N
     lineEnd = block.index(b"\r\n")
     if lineEnd > settings.maxTargetBytes + _AROUND_TARGET - 2 or len(block) > settings.maxHeadBytes:
         refusePartialRequestHead(block, settings)
-    line = block[:lineEnd]
-    method, target, minor = _requestLine(line, settings)
-    if memory is None or method not in COMMON_METHODS or target[:1] != b"/" or b"#" in target:
+    method, target, minor = _requestLine(block[:lineEnd], settings)
+    if memory is None or method not in COMMON_METHODS or not _PLAIN_TARGET.match(target):
         return _parseRequest(block, lineEnd, method, target, minor, settings)
     key = block[lineEnd - 1 :]  # from the minor version on: what follows says the same whatever stands before
     said = memory.recall(key)
-    if said is None or not _isLine(line):
+    if said is None:
         head = _parseRequest(block, lineEnd, method, target, minor, settings)
         memory.offer(key, {name: value for name, value in vars(head).items() if name not in ("method", "target")})
         return head
@@ -230,22 +232,6 @@ def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | N
     head.method = method
     head.target = target
     return head
-
-
-class _Nobody:
-    """Wants to hear nothing from llhttp."""
-
-
-_NOBODY: Final = _Nobody()
-
-
-def _isLine(line: bytes) -> bool:
-    """Whether llhttp takes this for a request line; what it complains about is told when it sees the whole head."""
-    try:
-        httptools.HttpRequestParser(_NOBODY).feed_data(line + b"\r\n\r\n")
-    except httptools.HttpParserError:
-        return False
-    return True
 
 
 def _parseRequest(block: bytes, lineEnd: int, method: bytes, target: bytes, minor: int, settings: Settings) -> RequestHead:

@@ -94,6 +94,21 @@ class TestRequestHeads(SynchronousTestCase):
                 parseRequestHead(block, SETTINGS, self.memory)
             self.assertEqual((found.exception.kind, found.exception.detail), (wanted.exception.kind, wanted.exception.detail))
 
+    def test_targetsThatLlhttpWouldRefuse(self) -> None:
+        """Where the lines are known llhttp is not asked: each byte, in each place, is judged as it would."""
+        for _ in range(2):
+            parseRequestHead(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", SETTINGS, self.memory)
+        for pattern in (b"/%b", b"/a%ba", b"/?%b", b"/a?b%bb", b"//%b", b"%b/"):
+            for code in range(256):
+                block = b"GET " + pattern % bytes([code]) + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+                found: list[object] = []
+                for memory in (None, self.memory):
+                    try:
+                        found.append(parseRequestHead(block, SETTINGS, memory).target)
+                    except ProxyError as error:
+                        found.append(error.kind)
+                self.assertEqual(found[0], found[1], block)
+
     def test_badLinesAreNotRemembered(self) -> None:
         block = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
         for _ in range(3):
