@@ -192,7 +192,7 @@ def test_byTLSWithACertificateOfItsOwn(names: tuple[NamedServer, ...], startProx
         client.close()
         proxy = startProxy(spec(server, "/services/web", f"ca={files['ca']}", f"cert={files['client']}"))
         assert fetch(proxy.port) == (200, f"{names[0].address} /base/x")
-        strange = startProxy(spec(server, "/services/web", "tls=yes"), settings=("discovery-start-timeout=2s",))
+        strange = startProxy(spec(server, "/services/web", "tls=yes"), settings=("discovery-start-timeout=100ms",))
         assert fetch(strange.port)[0] == 503
         strange.logged("certificate verify failed")
     finally:
