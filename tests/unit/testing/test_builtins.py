@@ -7,9 +7,11 @@ import shutil
 import tempfile
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted.plugins import twistproxy_plugin
+from twistproxy.discovery import zookeeper
 from twistproxy.loader.finder import findPlugins
 from twistproxy.plugin import Plugin
 from twistproxy.testing import checkPlugin
@@ -40,8 +42,25 @@ FURTHER: dict[str, dict[str, Any]] = {
 """Plugin strings besides the examples, and what C{checkPlugin} is told with them."""
 
 
+class NoKeeper:
+    """In the place of kazoo, which would look for a real ZooKeeper in threads of its own."""
+
+    def __init__(self, *args: Any) -> None:
+        pass
+
+    def start(self) -> None:
+        """Never connected."""
+
+    def stop(self) -> Deferred[None]:
+        """Over at once."""
+        return succeed(None)
+
+
 class BuiltInTests(SynchronousTestCase):
     """One test for each plugin, and for each of the further strings."""
+
+    def setUp(self) -> None:
+        self.patch(zookeeper, "Keeper", NoKeeper)
 
     def check(self, plugin: Any, **options: Any) -> None:
         self.assertEqual(checkPlugin(plugin, directory=self.directory(), **options).problems, [])
