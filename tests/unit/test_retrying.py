@@ -163,14 +163,18 @@ class TestBudget(SynchronousTestCase):
         budget = RetryBudget(percent, least)
         budget.take("a", 0, 0.0)
         asked, now, taken = 0, 0.0, 0
+        seen, looked = 0, 0.0  # when it was asked for a token last
         for requests, seconds, failures in steps:
             asked += requests
             now += seconds
             more = sum(budget.take("a", asked, now) for _ in range(failures))
             taken += more
             assert taken <= (10 + now) * least + asked * percent / 100 + 1e-6
-            if seconds >= 10:
-                assert more <= 10 / seconds * requests * percent / 100 + 10 * least + 1e-6
+            if failures:
+                quiet, since = now - looked, asked - seen
+                if quiet >= 10:
+                    assert more <= 10 / quiet * since * percent / 100 + 10 * least + 1e-6
+                seen, looked = asked, now
 
     def test_inTheLongRun(self) -> None:
         """Every request fails, 200 a second for a minute: a fifth is sent again, and three a second."""
