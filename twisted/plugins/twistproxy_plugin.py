@@ -315,6 +315,13 @@ rateLimit = Plugin(
     summary="lets so many requests a second in, of each client or other key",
     example="rate-limit:rate=50:burst=10:key=client",
 )
+concurrencyLimit = Plugin(
+    "concurrency-limit",
+    "twistproxy.middleware.concurrencylimit.ConcurrencyLimit",
+    IMiddleware,
+    summary="lets so many requests be under way at once, of all or of each client",
+    example="concurrency-limit:max=10:key=client",
+)
 circuitBreaker = Plugin(
     "circuit-breaker",
     "twistproxy.middleware.circuitbreaker.CircuitBreaker",

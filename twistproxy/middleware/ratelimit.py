@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from importlib.util import find_spec
-from ipaddress import IPv6Address
 from math import ceil
 from typing import Any, Literal
 
@@ -14,10 +12,9 @@ from zope.interface import implementer
 
 from twistproxy.errors import RATE_LIMITED, TOO_BUSY, ProxyError
 from twistproxy.interfaces import IMiddleware
-from twistproxy.keys import Key, keyFrom
 from twistproxy.limiting.gcra import Decision, LocalLimit, Rate
+from twistproxy.limiting.keys import limitKey
 from twistproxy.limiting.shared import SharedLimit
-from twistproxy.loader.building import loadName
 from twistproxy.loader.secret import Secret
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.plugin import Duration
@@ -151,32 +148,3 @@ class RateLimit(Service):
             return response
 
         return proceeding.addCallback(tell)
-
-
-def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
-    """What makes the key by which requests are limited: that of L{keyFrom}, C{route} for one and the same, or a function.
-
-    @raise ValueError: with a sentence for the person who wrote it.
-    """
-    if text == "route":
-        return lambda request: b"route"
-    if text == "client":
-        return lambda request: clientNetwork(request.client.host)
-    if "." in text and ":" not in text:
-        key: Key = loadName(text)
-    else:
-        key = keyFrom(text)
-
-    def keyOf(request: InboundRequest) -> bytes:
-        value = key(request)
-        return b"=" + value if value else clientNetwork(request.client.host)
-
-    return keyOf
-
-
-@lru_cache(maxsize=4096)
-def clientNetwork(host: str) -> bytes:
-    """An IPv4 address, or the /64 network of an IPv6 address: each customer has at least that (RFC 6177)."""
-    if ":" not in host:
-        return host.encode()
-    return IPv6Address(host.partition("%")[0]).packed[:8]

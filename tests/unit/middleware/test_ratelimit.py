@@ -10,8 +10,8 @@ from twisted.logger import capturedLogs
 
 from tests.unit.builtin import MiddlewareTestCase, asked
 from twistproxy.limiting.gcra import Decision
+from twistproxy.limiting.keys import clientNetwork
 from twistproxy.messages import InboundRequest
-from twistproxy.middleware.ratelimit import clientNetwork
 
 
 def firstSegment(request: InboundRequest) -> bytes:
