@@ -136,7 +136,6 @@ def test_refusals(startProxy: StartProxy, server: FileServer) -> None:
     assert run("curl", *words, f"http://127.0.0.1:{server.port}/hello.txt").stdout.endswith(b"403 000")
     assert run("curl", *words, f"http://localhost:{server.port}/hello.txt").stdout.endswith(b"403 000")
     assert run("curl", *words, f"https://localhost:{server.securePort}/").stdout.endswith(b"000 403")
-    assert run("curl", *words, "http://nowhere.invalid/").stdout.endswith(b"502 000")
     proxy.logged("403", "destination_refused", "localhost", "CONNECT")
 
 
