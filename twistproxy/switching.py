@@ -33,7 +33,8 @@ def switch(
     @param settings: those of the route.
     @param ended: called when both connections are gone, after the attempt was reported.
     """
-    items = responseItems(response.headers.items, ())
+    # RFC 9110 sections 8.6 and 9.3.6: neither a 101 nor the 2xx of a CONNECT has a length.
+    items = [item for item in responseItems(response.headers.items, ()) if item[0] != b"content-length"]
     if response.code == 101:
         items += [(b"connection", b"Connection", b"Upgrade"), (b"upgrade", b"Upgrade", protocol)]
     client.sendHead(response.code, response.phrase or statusPhrase(response.code), items, SWITCHED)

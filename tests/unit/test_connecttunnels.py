@@ -119,6 +119,8 @@ class TestConnect(ProxyTestCase):
 
         def modify(request: InboundRequest, response: Response) -> None:
             response.headers.setRawHeaders("X-Seen", [b"yes"])
+            response.headers.setRawHeaders("Content-Length", [b"5"])
+            response.headers.setRawHeaders("Transfer-Encoding", [b"chunked"])
 
         self.tunnels(middleware=[middleware(around)], modifiers=[modifier(modify)])
         client = self.ask(CONNECT)
