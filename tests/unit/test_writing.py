@@ -111,6 +111,15 @@ class WriterTests:
         self.transport.empty()
         self.assertEqual(self.owner.told, [])
 
+    def test_fullUntilItIsEmpty(self: Any) -> None:
+        self.full()
+        self.assertFalse(self.writer.isFull)
+        self.writer.write([b"x" * HIGH_WATER * 2])
+        self.assertTrue(self.writer.isFull)
+        self.assertFalse(self.writer.isEmpty)
+        self.transport.empty()
+        self.assertFalse(self.writer.isFull)
+
     def test_handedOver(self: Any) -> None:
         self.full()
         other = Owner()
@@ -164,6 +173,14 @@ class EagerWriterTests(WriterTests, SynchronousTestCase):
     def test_longAnswersAreNotCopied(self) -> None:
         self.writer.write([b"a" * 20000, b"b" * 20000])
         self.assertEqual((len(self.socket.taken), self.socket.calls), (40000, ["sendmsg"]))
+
+    def test_knowsWhenNothingWaits(self) -> None:
+        self.assertTrue(self.writer.isEmpty)
+        self.full()
+        self.writer.write([b"x"])
+        self.assertFalse(self.writer.isEmpty)
+        self.transport.empty()
+        self.assertTrue(self.writer.isEmpty)
 
     def test_whatDoesNotGoWaits(self) -> None:
         for pieces in ([b"abc"], [b"ab", b"c"], [b"a" * 20000, b"b" * 20000]):

@@ -54,6 +54,25 @@ class RequestReaderTests(ReaderTestCase):
         self.assertEqual(self.feed(GET % 1), [b"/1", []])
         self.assertTrue(self.reader.isDone)
 
+    def test_whatIsLeftOfABodyMayGoAnotherWay(self) -> None:
+        self.assertEqual(self.reader.left, 0)
+        self.assertEqual(self.feed((POST % 1)[:-5]), [b"/1"])
+        self.assertEqual(self.reader.left, 5)
+        self.reader.receiveData(b"he")
+        self.assertEqual(self.reader.left, 0, "not while something is held")
+        self.assertEqual(pull(self.reader), [b"he"])
+        self.assertEqual(self.reader.left, 3)
+        self.reader.skip(2)
+        self.assertEqual((pull(self.reader), self.reader.left), ([], 1))
+        self.reader.skip(1)
+        self.assertEqual(pull(self.reader), [[]])
+        self.reader.startNextMessage()
+        self.assertEqual(self.feed(GET % 2), [b"/2", []])
+
+    def test_nothingIsLeftOfAChunkedBody(self) -> None:
+        self.feed(CHUNKS.partition(b"lo")[0] % 1)
+        self.assertLessEqual(self.reader.left, 0)
+
     def test_bodyOfKnownLengthComesAsItArrives(self) -> None:
         data = POST % 1
         self.assertEqual(self.feed(data), [b"/1", b"hello", []])
