@@ -72,8 +72,16 @@ class Upstream:
         """The same with C{tls}, when it is an https upstream of which nothing was said."""
         if tls == BY_DEFAULT or self.tls != BY_DEFAULT or not self.location.isSecure:
             return self
+        return self._with(tls, self.proxyProtocol)
+
+    def announced(self, version: Version | None) -> Upstream:
+        """The same with the PROXY protocol in C{version}, when nothing was said of it."""
+        return self if version is None or self.proxyProtocol is not None else self._with(self.tls, version)
+
+    def _with(self, tls: UpstreamTLS, version: Version | None) -> Upstream:
+        limit = self.maxConnections
         made = Upstream(
-            self.url, self.weight, self.metadata, backup=self.backup, maxConnections=self.maxConnections, tls=tls
+            self.url, self.weight, self.metadata, backup=self.backup, maxConnections=limit, tls=tls, proxyProtocol=version
         )
         made.guard = self.guard
         return made

@@ -9,6 +9,7 @@ from tests.unit.support import OK, Client, Origin, ProxyTestCase, get
 from twistproxy.messages import Address, Upstream
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.testing import RawPeer
+from twistproxy.tls.config import UpstreamTLS
 from twistproxy.wire.proxyprotocol import ProxyHeader, ProxyHeaderReader, Version, encodeHeader
 
 
@@ -130,6 +131,10 @@ class TestAnnouncing(ProxyTestCase):
     def test_keys(self) -> None:
         """With and without are two upstreams, whose connections are not mixed."""
         self.assertEqual(Upstream("http://a", proxyProtocol="v2").key, "http://a,proxy-protocol=v2")
+
+    def test_withTLSOfItsPool(self) -> None:
+        made = Upstream("https://a", proxyProtocol="v2").secured(UpstreamTLS(serverName="b"))
+        self.assertEqual((made.proxyProtocol, made.tls.serverName), ("v2", "b"))
 
 
 class TestBeforeTLS(ProxyTestCase):
