@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-NAMES = ("traffic", "upgrades", "endings", "slow", "places", "tls", "stopping", "chaos", "splicing", "splicing_bodies")
+NAMES = ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing", "splicing_bodies")
 FILES = [f"test_{name}.py" for name in NAMES]
 NOT_AGAIN = ("-k", "not buffered")  # what is compared with the kernel's way, and does not depend on the reactor
-ON_UVLOOP = [*FILES, "test_network_contract.py", "test_tcp.py", "test_uvloop_transports.py"]
+ON_UVLOOP = [*FILES, "test_tls.py", "test_network_contract.py", "test_tcp.py", "test_uvloop_transports.py"]
 
 
 def run(*words: object) -> None:

@@ -95,6 +95,7 @@ async def test_everythingArrives(chain: Chain) -> None:
     assert await server.read(4) == b"ping"
 
 
+@pytest.mark.parametrize("chain", ["tls-tls"], indirect=True)
 @pytest_twisted.ensureDeferred
 async def test_aSideThatDoesNotReadStopsTheOther(chain: Chain) -> None:
     client, server = await chain.tunnel()
