@@ -245,6 +245,7 @@ fallback = Plugin(
     "fallback",
     "twistproxy.errorhandlers.fallback.Fallback",
     IErrorHandler,
+    IMiddleware,
     summary="answers failures with something else, such as an empty list",
     example="fallback:[]:status=200:content-type=application/json",
 )

@@ -38,8 +38,8 @@ class JSONTests(ErrorHandlerTestCase):
 class FallbackTests(ErrorHandlerTestCase):
     def test_insteadOfAFailure(self) -> None:
         for written in (
-            "fallback:[]:status=200:content-type=application/json:for=502,504",
-            {"use": "fallback", "body": "[]", "status": 200, "content-type": "application/json", "for": [502, 504]},
+            "fallback:[]:status=200:content-type=application/json:on=502,504",
+            {"use": "fallback", "body": "[]", "status": 200, "content-type": "application/json", "on": [502, 504]},
         ):
             response = self.handle(written, failed(CONNECT_REFUSED))
             self.assertEqual((response.code, response.body.contents), (200, b"[]"))
@@ -51,7 +51,7 @@ class FallbackTests(ErrorHandlerTestCase):
     def test_forTheProxysFailuresByDefault(self) -> None:
         self.assertEqual(self.handle("fallback:later", failed(UPSTREAM_TIMEOUT)).code, 504)
         self.assertIs(self.handle("fallback:later", failed(NO_ROUTE)), None)
-        self.assertEqual(self.handle("fallback:x:for=4xx", failed(NO_ROUTE)).code, 404)
+        self.assertEqual(self.handle("fallback:x:on=4xx", failed(NO_ROUTE)).code, 404)
 
     def test_headers(self) -> None:
         response = self.handle("fallback:later:headers=cache-control=max-age=5,Retry-After=9", failed(NO_UPSTREAM))
@@ -69,7 +69,7 @@ class FallbackTests(ErrorHandlerTestCase):
 
     def test_mistakes(self) -> None:
         self.refuses("fallback:x:status=99", "fallback: status: 99 is none of 200 to 599")
-        self.refuses("fallback:x:for=bad", "fallback: for: 'bad' is no status (want 404, 5xx, 400-499 or !200)")
+        self.refuses("fallback:x:on=bad", "fallback: on: 'bad' is no status (want 404, 5xx, 400-499 or !200)")
         self.refuses("fallback:x:file=/nowhere/x", "fallback: takes body or file, not both")
 
 
@@ -94,11 +94,11 @@ class ChainTests(ProxyTestCase):
         return self.answerTo(get())
 
     def test_theFirstThatAnswers(self) -> None:
-        message = self.gets("fallback:never:for=404", "fallback:this:for=502", "json")
+        message = self.gets("fallback:never:on=404", "fallback:this:on=502", "json")
         self.assertEqual((message.code, message.body), (502, b"this"))
 
     def test_afterTheLastTheBuiltInPage(self) -> None:
-        message = self.gets("fallback:never:for=404")
+        message = self.gets("fallback:never:on=404")
         self.assertIn(b"The server could not be reached.", message.body)
 
     def test_anAnswerToHead(self) -> None:

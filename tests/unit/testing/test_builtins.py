@@ -35,7 +35,7 @@ FURTHER: dict[str, dict[str, Any]] = {
     "body-replace:new": {},
     "body-replace:sit:pattern=dolor:limit=4MiB": {},
     "status-error:2xx:keep-status=yes": {},
-    "fallback::status=204:for=4xx,5xx": {},
+    "fallback::status=204:on=4xx,5xx": {},
     "text:detail=yes": {},
     "consistent-hash:key=path": {},
 }
