@@ -159,6 +159,7 @@ class PoolConfig:
     @ivar passive: checks that learn from the traffic.
     @ivar settings: those that differ from the proxy's, by attribute of L{Settings}.
     @ivar tls: for https upstreams of which nothing else is said.
+    @ivar proxyProtocol: likewise, the version by which they are told who a connection is for; None: by none.
     """
 
     name: str
@@ -169,6 +170,7 @@ class PoolConfig:
     settings: Mapping[str, Any] = field(factory=dict)
     place: str = field(default="", eq=False)
     tls: UpstreamTLS = BY_DEFAULT
+    proxyProtocol: Version | None = None
 
     @property
     def servers(self) -> tuple[UpstreamConfig, ...]:

@@ -29,7 +29,7 @@ TOP_KEYS: Final = (
     "workers",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS, "tls")
-POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings", "tls")
+POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings", "tls", "proxy-protocol")
 ROUTE_KEYS: Final = (
     "match", "pool", "director", "modifier", "middleware", "error-handler", "retry-policy", "round-tripper", "settings",
 )  # fmt: skip
@@ -114,6 +114,7 @@ def _poolWords(reader: Reader, name: str, value: Any) -> PoolWords:
         indexed(f"{where}.passive", _listed(table.get("passive", []))),
         readSettings(reader, lambda name: f"{where}.settings.{name}", settings.items(), POOL_SETTINGS),
         tls=(f"{where}.tls", _upstreamTLS(reader, f"{where}.tls", table["tls"])) if "tls" in table else None,
+        proxyProtocol=(f"{where}.proxy-protocol", table["proxy-protocol"]) if "proxy-protocol" in table else None,
     )
 
 

@@ -89,6 +89,8 @@ def _pool(pool: PoolConfig) -> Iterator[str]:
     yield from _plugins("passive", pool.passive)
     if pool.tls.words:
         yield f"tls = {_toml(pool.tls.words)}"
+    if pool.proxyProtocol is not None:
+        yield f"proxy-protocol = {_toml(pool.proxyProtocol)}"
     yield from _ownSettings(pool.settings)
 
 

@@ -64,7 +64,7 @@ class Generation:
             groups[pool.name] = UpstreamGroup.configured(
                 pool.name,
                 self._plugins[pool.balancer],
-                [each.secured(pool.tls) for each in members],
+                [each.secured(pool.tls).announced(pool.proxyProtocol) for each in members],
                 self.configuration.settingsOf(pool),
                 self._reactor.seconds,
                 [self._plugins[use] for use in pool.passive],
@@ -102,7 +102,7 @@ class Generation:
             settings, group = self.configuration.settingsOf(pool), engine.groups[pool.name]
             membership = self.memberships.get(pool.name)
             if membership is not None:
-                membership.serve(followedBy(engine, group, pool.tls), _written(pool), settings)
+                membership.serve(followedBy(engine, group, pool.tls, pool.proxyProtocol), _written(pool), settings)
             if pool.health:
                 checks = [self._plugins[use] for use in pool.health]
                 self.checks.append(HealthChecks(self._reactor, group, checks, settings))

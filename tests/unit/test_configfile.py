@@ -149,6 +149,18 @@ class ReadTests(FileCase):
         self.assertEqual(made.pools[0].servers[0].proxyProtocol, "v2")
         self.assertEqual(self.read(configurationText(made)).pools[0].servers, made.pools[0].servers)
 
+    def test_announcedPools(self) -> None:
+        upstreams = 'upstreams = ["http://a", { url = "http://b", proxy-protocol = "v1" }]'
+        made = self.read(f'[pools.a]\n{upstreams}\nproxy-protocol = "v2"')
+        pool = made.pools[0]
+        self.assertEqual([each.build().announced(pool.proxyProtocol).proxyProtocol for each in pool.servers], ["v2", "v1"])
+        again = self.read(configurationText(made)).pools[0]
+        self.assertEqual((again.servers, again.proxyProtocol), (pool.servers, "v2"))
+        self.assertEqual(
+            self.problems('[pools.a]\nupstreams = "http://a"\nproxy-protocol = 2'),
+            ["pools.a.proxy-protocol: proxy-protocol is v1 or v2, not 2"],
+        )
+
     def test_forward(self) -> None:
         made = self.read('[forward]\nallow = ["10.0.0.0/8", "port:22"]\ndeny = ".bad.example"')
         assert made.forward is not None

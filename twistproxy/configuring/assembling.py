@@ -20,7 +20,7 @@ from twistproxy.configuring.endpoints import DEFAULT_ENDPOINT, LOOPBACK_ENDPOINT
 from twistproxy.configuring.forward import DEFAULT_VIA
 from twistproxy.configuring.reading import Reader, Written
 from twistproxy.configuring.tls import readUpstreamTLS
-from twistproxy.configuring.upstreams import readUpstream
+from twistproxy.configuring.upstreams import readUpstream, readVersion
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
 from twistproxy.interfaces import IBalancer, IHealthCheck, IPassiveCheck
@@ -66,7 +66,7 @@ class PoolWords:
     """A pool as written.
 
     @ivar settings: by attribute of L{Settings}.
-    @ivar tls: with its place.
+    @ivar tls: with its place, as C{proxyProtocol}.
     """
 
     name: str
@@ -78,6 +78,7 @@ class PoolWords:
     settings: Mapping[str, Any] = Factory(dict)
     mayBeEmpty: bool = False
     tls: Written | None = None
+    proxyProtocol: Written | None = None
 
 
 def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
@@ -114,6 +115,7 @@ def readPool(reader: Reader, words: PoolWords) -> PoolConfig:
         words.settings,
         reader.place(words.place),
         tls,
+        None if words.proxyProtocol is None else readVersion(reader, *words.proxyProtocol),
     )
 
 

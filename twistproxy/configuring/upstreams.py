@@ -51,9 +51,7 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any], poolTLS: Upstr
     backup = words.get("backup", False)
     if not isinstance(backup, bool):
         reader.wrong(where, f"backup is true or false, not {backup!r}")
-    version = words.get("proxy-protocol")
-    if version not in (None, *get_args(Version)):
-        reader.wrong(where, f"proxy-protocol is {' or '.join(get_args(Version))}, not {version!r}")
+    version = readVersion(reader, where, words.get("proxy-protocol"))
     said = {name: words[name] for name in TLS_OPTIONS if name in words}
     if said and url and not url.lower().startswith("https:"):
         reader.wrong(where, f"{next(iter(said))} is for https upstreams: there is no TLS to {url}")
@@ -64,6 +62,15 @@ def _server(reader: Reader, where: str, words: Mapping[str, Any], poolTLS: Upstr
     if tls is None:
         return None
     return UpstreamConfig(url, weight, limit or 0, backup, priority or 0, reader.place(where), tls, version)
+
+
+def readVersion(reader: Reader, where: str, value: Any) -> Version | None:
+    """The version of the PROXY protocol that upstreams get."""
+    if value is not None and value not in get_args(Version):
+        reader.wrong(where, f"proxy-protocol is {' or '.join(get_args(Version))}, not {value!r}")
+        return None
+    version: Version | None = value
+    return version
 
 
 def _url(reader: Reader, where: str, written: Any) -> str:

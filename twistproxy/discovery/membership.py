@@ -22,6 +22,7 @@ from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
 from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 from twistproxy.upstream.group import UpstreamGroup
+from twistproxy.wire.proxyprotocol import Version
 
 if TYPE_CHECKING:
     from twistproxy.engine import Engine
@@ -33,14 +34,17 @@ _MAX_PROBLEMS: Final = 5
 """Bad entries of a snapshot that are told to the log one by one."""
 
 
-def followedBy(engine: Engine, group: UpstreamGroup, tls: UpstreamTLS = BY_DEFAULT) -> Callable[[Sequence[Upstream]], None]:
+def followedBy(
+    engine: Engine, group: UpstreamGroup, tls: UpstreamTLS = BY_DEFAULT, version: Version | None = None
+) -> Callable[[Sequence[Upstream]], None]:
     """What gives C{group} its members, and closes the connections to upstreams that no pool has.
 
     @param tls: for https upstreams of which the sources say nothing.
+    @param version: of the PROXY protocol, for upstreams of which they say nothing.
     """
 
     def changed(members: Sequence[Upstream]) -> None:
-        group.setMembers([each.secured(tls) for each in members])
+        group.setMembers([each.secured(tls).announced(version) for each in members])
         engine.pools.keepOnly(frozenset(each.key for one in engine.groups.values() for each in one.members))
 
     return changed

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from tests.unit.support import OK, Client, Origin, ProxyTestCase, get
+from twistproxy.discovery.membership import followedBy
 from twistproxy.messages import Address, Upstream
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.testing import RawPeer
@@ -131,6 +132,16 @@ class TestAnnouncing(ProxyTestCase):
     def test_keys(self) -> None:
         """With and without are two upstreams, whose connections are not mixed."""
         self.assertEqual(Upstream("http://a", proxyProtocol="v2").key, "http://a,proxy-protocol=v2")
+
+    def test_ofItsPool(self) -> None:
+        """What is said of a pool holds for members of which nothing is said, those that a source finds too."""
+        self.start("v1")
+        (group,) = self.engine.groups.values()
+        changed = followedBy(self.engine, group, version="v2")
+        changed([Upstream("http://10.0.0.1"), Upstream("http://10.0.0.2", proxyProtocol="v1")])
+        self.assertEqual([each.proxyProtocol for each in group.members], ["v2", "v1"])
+        self.assertEqual(self.ask(get()).answer().code, 200)
+        self.assertEqual(self.announced.headers[0].version, 2)
 
     def test_withTLSOfItsPool(self) -> None:
         made = Upstream("https://a", proxyProtocol="v2").secured(UpstreamTLS(serverName="b"))
