@@ -171,7 +171,11 @@ class IRetryPolicy(Interface):
 
 
 class IBodyFilter(Interface):
-    """Changes a body piece by piece. I{Sync}."""
+    """Changes a body piece by piece. I{Sync}.
+
+    One that changes only how the same thing is written, as a compression does, may have C{keepsMeaning = True}: a weak ETag
+    is kept then.
+    """
 
     def data(chunk: bytes) -> bytes:
         """One piece; may return nothing yet. An exception aborts the client's connection."""

@@ -345,6 +345,13 @@ ipFilter = Plugin(
     summary="lets clients in by address",
     example="ip-filter:deny=192.0.2.0/24",
 )
+compress = Plugin(
+    "compress",
+    "twistproxy.middleware.compress.Compress",
+    IMiddleware,
+    summary="compresses answers for clients that take that",
+    example="compress:min-size=1KiB",
+)
 """The middleware that comes with twistproxy."""
 
 retry = Plugin(
