@@ -18,7 +18,7 @@ from twistproxy.service import makeEngine
 from twistproxy.testing import MemoryNetwork
 
 SITE = r"""
-error-handler = [{ use = "fallback", body = "later", status = 503, for = [502, 504] }, "pages:pages"]
+error-handler = [{ use = "fallback", body = "later", status = 503, on = [502, 504] }, "pages:pages"]
 
 [pools.blue]
 upstreams = ["http://10.0.0.1/base"]
