@@ -24,6 +24,9 @@ class AnswerOwner(Protocol):
     def resumeResponse(self) -> None:
         """Have it go on, unless the client is what holds it up."""
 
+    def fail(self, error: ProxyError) -> None:
+        """The answer breaks off."""
+
     def answerUnwanted(self) -> None:
         """What the upstream may still send of its body goes nowhere."""
 
@@ -125,10 +128,10 @@ class Answer:
         body = deliver(response, self._client, toHead, length, self._announced)
         if body is EMPTY or not isUpstreams:
             self._drop()
-        elif body is self._stream and body.isUntouched and not response.filters:
+        elif body is self._stream and body.isUntouched and not response.filters and not response.stages:
             body.source = None
             return True
-        body.attach(throughFilters(response, self))
+        body.attach(throughFilters(response, self, self))
         return False
 
     def _drop(self) -> None:
@@ -164,3 +167,13 @@ class Answer:
     def resumeBody(self) -> None:
         """It is wanted again."""
         self._owner.resumeResponse()
+
+    # For the stages: twistproxy.pacing.BodyControl, with the two above.
+
+    def flush(self) -> None:
+        """Write what was sent."""
+        self._client.flush()
+
+    def breakOff(self, error: ProxyError) -> None:
+        """End the answer here."""
+        self._owner.fail(error)

@@ -77,6 +77,7 @@ DRAINING: Final = _proxy("draining", 503, "The proxy is shutting down.")
 DIRECTOR_ERROR: Final = _proxy("plugin_error", 500, "The proxy could not decide about this request.")
 BALANCER_ERROR: Final = _proxy("plugin_error", 503, "The proxy could not choose a server.")
 MODIFIER_ERROR: Final = _proxy("plugin_error", 502, "The proxy refused the server's answer.")
+FAULT_INJECTED: Final = _proxy("fault_injected", 503, "This failure was made on purpose.")
 NO_RESOURCES: Final = _proxy("no_resources", 503, "The proxy has more to do than it can.")
 INTERNAL: Final = _proxy("internal", 500, "The proxy failed.")
 

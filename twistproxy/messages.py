@@ -116,6 +116,10 @@ class ConnectionFacts(Protocol):
     def proxyHeader(self) -> ProxyHeader | None:
         """What the PROXY protocol told of it."""
 
+    @property
+    def transport(self) -> Any:
+        """The connection's transport; None when it has none of its own."""
+
 
 class InboundRequest:
     """A request as the client sent it. Nothing of it can be changed, but C{state} and C{body} belong to the plugins.
@@ -233,6 +237,17 @@ class InboundRequest:
         if self.finishers is None:
             self.finishers = []
         self.finishers.append(call)
+
+    def abort(self) -> bool:
+        """Reset the client's connection: it gets no answer, or none that is complete.
+
+        @return: whether that can be done; not where the connection is twisted.web's.
+        """
+        transport = None if self._connection is None else self._connection.transport
+        if transport is None:
+            return False
+        transport.abortConnection()
+        return True
 
     @property
     def user(self) -> str:

@@ -9,6 +9,7 @@ from twistproxy.headers import BAD_VALUE, Headers, HeadersLike, Item
 if TYPE_CHECKING:
     from twistproxy.body import Body
     from twistproxy.outcomes import Upstream
+    from twistproxy.pacing import Stage
 
 
 class BodyHolder(Protocol):
@@ -24,9 +25,10 @@ class Response:
     @ivar upstream: who answered; None when a plugin did.
     @ivar holder: has the upstream's body; None for an answer of a plugin's.
     @ivar items: the lines of C{headers}, for whoever only reads them.
+    @ivar stages: what the body passes behind all filters, first to last; None for nothing.
     """
 
-    __slots__ = ("_body", "_code", "_headers", "_phrase", "_stream", "filters", "holder", "items", "upstream")
+    __slots__ = ("_body", "_code", "_headers", "_phrase", "_stream", "filters", "holder", "items", "stages", "upstream")
 
     _headers: Headers | None
     items: list[Item]
@@ -38,6 +40,7 @@ class Response:
         self.upstream: Upstream | None = None
         self.holder: BodyHolder | None = None
         self.filters: list[Any] = []
+        self.stages: list[Stage] | None = None
         self._stream: Body | None = None
         self._body: Body | None = None
         if body:
@@ -55,13 +58,13 @@ class Response:
         made.items = items
         made.upstream = upstream
         made.filters = []
-        made.holder = made._headers = made._stream = made._body = None
+        made.holder = made._headers = made._stream = made._body = made.stages = None
         return made
 
     @property
     def isUnseen(self) -> bool:
         """Whether it is an upstream's whose headers and body nobody has asked for."""
-        return self._headers is None and self._body is None and self._stream is None and not self.filters
+        return self._headers is None and self._body is None and self._stream is None and not self.filters and not self.stages
 
     @property
     def headers(self) -> Headers:
@@ -122,6 +125,14 @@ class Response:
         What depends on the body's exact bytes (Content-Length, ETag, digests) is taken from the headers.
         """
         self.filters.append(bodyFilter)
+
+    def addStage(self, stage: Stage) -> None:
+        """Have the body pass through what C{stage} makes, which may hold it back, as those of L{twistproxy.pacing} do. They
+        come after all filters, the first added first, and leave the bytes as they are.
+        """
+        if self.stages is None:
+            self.stages = []
+        self.stages.append(stage)
 
     @property
     def body(self) -> Body:

@@ -352,6 +352,20 @@ compress = Plugin(
     summary="compresses answers for clients that take that",
     example="compress:min-size=1KiB",
 )
+chaos = Plugin(
+    "chaos",
+    "twistproxy.middleware.chaos.Chaos",
+    IMiddleware,
+    summary="makes faults on purpose, the same ones for the same seed",
+    example="chaos:latency=200ms:share=10%:seed=1",
+)
+bandwidthLimit = Plugin(
+    "bandwidth-limit",
+    "twistproxy.middleware.bandwidthlimit.BandwidthLimit",
+    IMiddleware,
+    summary="lets so many bytes of answers a second out, to each connection or other key",
+    example="bandwidth-limit:rate=1MiB",
+)
 """The middleware that comes with twistproxy."""
 
 retry = Plugin(
