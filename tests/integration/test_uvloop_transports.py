@@ -27,6 +27,7 @@ from tests.integration.test_places import certificate as certificate
 from tests.unit.testing.scenarios.world import HalfRecorder, Producer, Recorder, factoryOf
 from twistproxy.reactor.interfaces import IReactorStandardTLS
 from twistproxy.reactor.writer import ConnectionWriter
+from twistproxy.tcp import tune
 from twistproxy.writing import EagerWriter, IWriterSource, writerFor
 
 reactor: Any = globalReactor
@@ -306,6 +307,55 @@ async def test_theWriterIsTheOneForTheTransport() -> None:
 
     async with Pair(Recorder()) as pair:
         assert type(writerFor(pair.recorder.transport, Owner())) is (ConnectionWriter if isUvloop else EagerWriter)
+
+
+@onlyUvloop
+@pytest_twisted.ensureDeferred
+async def test_laterConnectionsInheritWhatTheFirstAreTunedWith() -> None:
+    made: list[Recorder] = []
+
+    def build() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    def interval(recorder: Recorder) -> int:
+        transport: Any = recorder.transport
+        handle = transport.getHandle()
+        assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        return int(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+
+    port = reactor.listenTCP(0, Factory.forProtocol(build), interface="127.0.0.1", backlog=1)
+    clients = []
+    for number in range(5):
+        clients.append(socket.create_connection(("127.0.0.1", port.getHost().port)))
+        await until(lambda number=number: len(made) > number and made[number].events)  # type: ignore[misc]
+        tune(made[number].transport, 30.0)
+    assert [interval(each) for each in made] == [30] * 5
+    assert [port.inherits(number, 30.0) for number in range(5)] == [False, False, False, True, True]
+    tune(made[4].transport, 60.0)
+    assert [interval(each) for each in made] == [30, 30, 30, 30, 60]
+    for client in clients:
+        client.close()
+    await until(lambda: all(each.events[-1].startswith("lost") for each in made))
+    await port.stopListening()
+
+
+@onlyUvloop
+@pytest_twisted.ensureDeferred
+async def test_aPortStopsAcceptingAndStartsAgain() -> None:
+    recorder = Recorder()
+    port = reactor.listenTCP(0, Factory.forProtocol(lambda: recorder), interface="127.0.0.1")
+    port.stopReading()
+    with socket.create_connection(("127.0.0.1", port.getHost().port)):
+        await deferLater(reactor, 0.05)
+        assert recorder.events == []
+        assert port not in reactor.getReaders()
+        port.startReading()
+        await until(lambda: recorder.events)
+        assert port in reactor.getReaders()
+    await until(lambda: recorder.events[-1].startswith("lost"))
+    await port.stopListening()
+    assert port not in reactor.getReaders()
 
 
 # TLS by uvloop.

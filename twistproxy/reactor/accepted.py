@@ -29,7 +29,7 @@ class AcceptedConnection(UpgradableConnection):
         self.sendPieces = transport.writelines
         self._peer = transport.get_extra_info("peername")
         protocol = None
-        if self._peer is not None:  # else it is gone already
+        if self._peer is not None and self.server.connected:  # else one of both is gone already
             try:
                 protocol = self.server.factory.buildProtocol(addressOf(self._peer))
             except BaseException:
