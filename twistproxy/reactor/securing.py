@@ -29,16 +29,21 @@ class Turnwise(TCPConnection):
     """
 
     _turn: list[bytes] | None = None
+    _turnSize = 0
 
     def write(self, data: bytes) -> None:
         """Send these bytes soon."""
         if not self.isDirect or data.__class__ is not bytes:
             super().write(data)
-        elif self._turn is None:
-            self._turn = [data]
+            return
+        if self._turn is None:
+            self._turn = []
+            self._turnSize = 0
             self.reactor.loop.call_soon(self._endTurn)
-        else:
-            self._turn.append(data)
+        self._turn.append(data)
+        self._turnSize += len(data)
+        if self._turnSize > HIGH_WATER:
+            self._endTurn()  # so that a producer is paused in time
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send all of these soon."""
