@@ -50,6 +50,15 @@ def checkedValues(option: str, headers: HeaderValues | None) -> list[tuple[bytes
     return made
 
 
+def replaceHeader(headers: Headers, name: str | bytes, value: str | bytes) -> None:
+    """Have one header with C{value}, or none when that is empty, whatever spelling of its name programs take for the same."""
+    folded = _folded(name.encode() if isinstance(name, str) else name)
+    for each in [each for each, _ in headers.getAllRawHeaders() if _folded(each) == folded]:
+        headers.removeHeader(each)
+    if value:
+        headers.setRawHeaders(name, [value])
+
+
 class HeaderEdits:
     """Edits in the order of the parameters: what is removed can be set anew, what was renamed is not set away.
 

@@ -338,6 +338,13 @@ statistics = Plugin(
     summary="counts requests, rates, failures and times",
     example="statistics:name=all:log=1m",
 )
+basicAuth = Plugin(
+    "basic-auth",
+    "twistproxy.middleware.basicauth.BasicAuth",
+    IMiddleware,
+    summary="lets those in who give a name and its password",
+    example="basic-auth:users:header=X-User",
+)
 ipFilter = Plugin(
     "ip-filter",
     "twistproxy.middleware.ipfilter.IPFilter",

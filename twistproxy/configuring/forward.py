@@ -9,7 +9,7 @@ from twistproxy.configuring.reading import Reader, Written, indexed
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
 from twistproxy.forward.policy import ForwardPolicy, Rule, parseRule
-from twistproxy.forward.users import checkUsers
+from twistproxy.users import readUsers
 
 FORWARD_KEYS: Final = ("allow", "deny", "users")
 DEFAULT_VIA: Final = "twistproxy"
@@ -30,7 +30,7 @@ def readForward(
         if isinstance(written, str) and written:
             path = reader.path(written)
             try:
-                checkUsers(path)
+                readUsers(path)
             except ConfigurationError as error:
                 reader.wrong(place, *error.problems)
         else:

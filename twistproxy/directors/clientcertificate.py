@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from zope.interface import implementer
 
-from twistproxy.headeredits import checkedNames
+from twistproxy.headeredits import checkedNames, replaceHeader
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
 from twistproxy.tls.client import ClientCertificate
@@ -45,7 +45,7 @@ class ClientCertificateDirector:
             values = _values(certificate)
         for option, name in self._names.items():
             if name:
-                _replace(outbound, name, values.get(option, ""))
+                replaceHeader(outbound.headers, name, values.get(option, ""))
         return None
 
 
@@ -56,12 +56,3 @@ def _values(certificate: ClientCertificate) -> dict[str, str]:
         "fingerprint": certificate.fingerprint,
         "sans": ", ".join(certificate.sans),
     }
-
-
-def _replace(outbound: OutboundRequest, name: str, value: str) -> None:
-    """Have one header with C{value}, or none, under all spellings that programs take for the same."""
-    headers, folded = outbound.headers, name.lower().replace("_", "-").encode()
-    for each in [each for each, _ in headers.getAllRawHeaders() if each.lower().replace(b"_", b"-") == folded]:
-        headers.removeHeader(each)
-    if value:
-        headers.setRawHeaders(name, [value])

@@ -14,10 +14,10 @@ from twistproxy.errorpage import errorPage
 from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, METHOD_NOT_ALLOWED, ProxyError
 from twistproxy.forward.policy import ForwardPolicy
 from twistproxy.forward.transparent import redirectedTo
-from twistproxy.forward.users import Users, credentialsOf
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import USER, InboundRequest, OutboundRequest, Response, Upstream
 from twistproxy.upstream.guard import Guard
+from twistproxy.users import Users, credentialsOf
 
 _log: Final = Logger(namespace="twistproxy.error")
 

@@ -75,6 +75,8 @@ class BuiltInTests(SynchronousTestCase):
                 file.write("{{status}} {{sentence}}")
         with open(os.path.join(directory, "upstreams.txt"), "w", encoding="utf-8") as file:
             file.write("http://10.0.0.1:80\n")
+        with open(os.path.join(directory, "users"), "w", encoding="utf-8") as file:
+            file.write("ali:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/\n")
         return directory
 
     def test_theDropInNamesAll(self) -> None:

@@ -1,22 +1,20 @@
-"""Who may use a forward proxy: names with bcrypt hashes in a file, as C{htpasswd -B} writes it."""
+"""Who may come in: names with the hashes of their passwords in a file, as C{htpasswd} writes it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from binascii import Error, a2b_base64
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.logger import Logger
 
 from twistproxy.errors import QUEUE_FULL, ConfigurationError, ProxyError
+from twistproxy.passwords import checkHash, costOf, matches
 
-_BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}\Z")
 _KNOWN_FOR: Final = 300.0
 """Seconds for which a password that was right is not hashed again."""
 
@@ -24,9 +22,6 @@ _MOST_KNOWN: Final = 1024
 _MOST_WAITING: Final = 64
 _AT_ONCE: Final = 2
 """Passwords that are hashed at the same time: the threads are also those that look up names."""
-
-_LONGEST_PASSWORD: Final = 72
-"""Bytes; bcrypt takes no more."""
 
 _LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at the file."""
@@ -46,17 +41,17 @@ def parseUsers(text: str, path: str) -> Mapping[str, bytes]:
         if not line or line.startswith("#"):
             continue
         name, mark, hashed = line.partition(":")
-        found = _BCRYPT.match(hashed)
-        if not mark or not name:
+        if not mark or not name or not name.isprintable():
             problems.append(f"{path}: line {number} is not name:hash")
         elif name in users:
             problems.append(f"{path}: line {number}: {name!r} is there already")
-        elif found is None:
-            problems.append(f"{path}: line {number}: the hash of {name!r} is not bcrypt's: make it by htpasswd -B")
-        elif not 4 <= int(found[1]) <= 16:
-            problems.append(f"{path}: line {number}: a cost of {int(found[1])} is too {'low' if int(found[1]) < 4 else 'high'}")
         else:
-            users[name] = hashed.encode("ascii")
+            try:
+                checkHash(hashed)
+            except ValueError as error:
+                problems.append(f"{path}: line {number}: {name!r}: {error}")
+            else:
+                users[name] = hashed.encode("ascii")
     if not users and not problems:
         problems.append(f"{path}: there are no users in it")
     if problems:
@@ -90,16 +85,6 @@ def credentialsOf(header: bytes) -> tuple[str, bytes] | None:
         return None
 
 
-def checkUsers(path: str) -> None:
-    """Whether there will be users.
-
-    @raise ConfigurationError: as L{Users}.
-    """
-    if find_spec("bcrypt") is None:
-        raise ConfigurationError("users need bcrypt: pip install 'twistproxy[forward]'")
-    readUsers(path)
-
-
 class Users:
     """The users of a file, which is read again when it has changed.
 
@@ -111,12 +96,8 @@ class Users:
         """
         @param run: calls a function with arguments in a thread.
         @param seconds: the clock.
-        @raise ConfigurationError: when the file cannot be read, or bcrypt is not installed.
+        @raise ConfigurationError: when the file cannot be read, or what its hashes need is not installed.
         """
-        checkUsers(path)
-        import bcrypt  # an extra
-
-        self._check: Callable[[bytes, bytes], bool] = bcrypt.checkpw
         self._path = path
         self._run = run
         self._seconds = seconds
@@ -127,12 +108,6 @@ class Users:
         self._version = self._look()
         self._users = readUsers(path)
         self._looked = seconds()
-
-    def _matches(self, password: bytes, hashed: bytes) -> bool:
-        try:
-            return self._check(password[:_LONGEST_PASSWORD], hashed)
-        except ValueError:
-            return False  # bcrypt takes no NUL
 
     def _look(self) -> Any:
         try:
@@ -155,22 +130,29 @@ class Users:
             _log.error("Users stay as they were: {problems}", problems="; ".join(error.problems))
         self._known.clear()
 
+    def isKnown(self, name: str, password: bytes) -> bool:
+        """Whether this was a user's password a little while ago, and nothing need be hashed."""
+        self._refresh()
+        until = self._known.get(self._keyOf(name, password))
+        return until is not None and until > self._seconds()
+
+    def _keyOf(self, name: str, password: bytes) -> bytes:
+        return hashlib.sha256(self._salt + name.encode() + b"\0" + password).digest()
+
     def check(self, name: str, password: bytes) -> Deferred[bool]:
         """Whether this is a user's password.
 
         @raise ProxyError: 503, when too many wait already.
         """
-        self._refresh()
-        key = hashlib.sha256(self._salt + name.encode() + b"\0" + password).digest()
-        until = self._known.get(key)
-        if until is not None and until > self._seconds():
+        if self.isKnown(name, password):
             return succeed(True)
+        key = self._keyOf(name, password)
         if self._waiting >= _MOST_WAITING:
             raise ProxyError(QUEUE_FULL, "passwords wait to be checked")
         self._waiting += 1
         hashed = self._users.get(name)
         # Who is unknown takes as much time as who is not, and is not told apart by it.
-        checking = self._places.run(self._run, self._matches, password, hashed or next(iter(self._users.values())))
+        checking = self._places.run(self._run, matches, password, hashed or max(self._users.values(), key=costOf))
         answer: Deferred[bool] = Deferred()  # who does not wait for it any more cannot cancel what a thread does
 
         def checked(result: Any) -> Any:

@@ -1,4 +1,4 @@
-"""L{twistproxy.forward.users}: names and hashes, and who is right."""
+"""L{twistproxy.users}: names and hashes, and who is right."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.loader.temporary import temporaryDirectory
 from twistproxy.errors import ConfigurationError, ProxyError
-from twistproxy.forward.users import Users, credentialsOf, parseUsers
+from twistproxy.users import Users, credentialsOf, parseUsers
 
 HASH = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+APR1 = "$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/"
 
 
 class TestFiles(SynchronousTestCase):
     def test_reading(self) -> None:
-        text = f"# users\n\nali:{HASH}\n baba :{HASH.replace('$2b$', '$2y$')}\n"
-        self.assertEqual(list(parseUsers(text, "f")), ["ali", "baba "])
+        text = f"# users\n\nali:{HASH}\n baba :{HASH.replace('$2b$', '$2y$')}\ncassim:{APR1}\n"
+        self.assertEqual(list(parseUsers(text, "f")), ["ali", "baba ", "cassim"])
 
     def test_mistakes(self) -> None:
         for text, problem in (
             ("", "f: there are no users in it"),
             ("ali", "f: line 1 is not name:hash"),
             (f":{HASH}", "f: line 1 is not name:hash"),
-            ("ali:secret", "f: line 1: the hash of 'ali' is not bcrypt's: make it by htpasswd -B"),
-            ("ali:$apr1$x$y", "f: line 1: the hash of 'ali' is not bcrypt's: make it by htpasswd -B"),
+            (f"a\tb:{HASH}", "f: line 1 is not name:hash"),
+            ("ali:secret", "f: line 1: 'ali': the hash is neither bcrypt's nor apr1's: make it by htpasswd -B"),
+            ("ali:$apr1$x$y", "f: line 1: 'ali': the hash is neither bcrypt's nor apr1's: make it by htpasswd -B"),
             (f"ali:{HASH}\nali:{HASH}", "f: line 2: 'ali' is there already"),
-            (f"ali:{HASH.replace('$04$', '$31$')}", "f: line 1: a cost of 31 is too high"),
-            (f"ali:{HASH.replace('$04$', '$03$')}", "f: line 1: a cost of 3 is too low"),
+            (f"ali:{HASH.replace('$04$', '$31$')}", "f: line 1: 'ali': a cost of 31 is too high"),
+            (f"ali:{HASH.replace('$04$', '$03$')}", "f: line 1: 'ali': a cost of 3 is too low"),
         ):
             error = self.assertRaises(ConfigurationError, parseUsers, text, "f")
             self.assertEqual(error.problems, (problem,))
@@ -82,6 +84,24 @@ class TestUsers(SynchronousTestCase):
     def test_unknownNamesTakeAsLong(self) -> None:
         self.users.check("cassim", b"x")
         self.assertEqual(len(self.calls), 1)
+
+    def test_unknownNamesTakeAsLongAsTheSlowest(self) -> None:
+        self.path.write_text(f"ali:{APR1}\nbaba:{HASH}\n")
+        compared: list[bytes] = []
+
+        def run(function: Any, password: bytes, hashed: bytes) -> Deferred[bool]:
+            compared.append(hashed)
+            return Deferred()
+
+        Users(str(self.path), run, self.clock.seconds).check("cassim", b"x")
+        self.assertEqual(compared, [HASH.encode()])
+
+    def test_both(self) -> None:
+        self.path.write_text(f"ali:{HASH}\nbaba:{APR1}\n")
+        self.clock.advance(2)
+        self.assertTrue(self.isRight("ali", b"open sesame"))
+        self.assertTrue(self.isRight("baba", b"myPassword"))
+        self.assertFalse(self.isRight("baba", b"open sesame"))
 
     def test_theRightOneIsNotHashedAgain(self) -> None:
         self.isRight("ali", b"open sesame")
