@@ -7,6 +7,7 @@ from typing import Final
 
 from twistproxy.forwarding import HOP_BY_HOP
 from twistproxy.messages import Headers, headerItem, isToken
+from twistproxy.wire.guard import tokens
 
 HeaderValues = Mapping[str, str | list[str]]
 """The annotation of an option that gives headers: each name's value, or its values."""
@@ -57,6 +58,13 @@ def replaceHeader(headers: Headers, name: str | bytes, value: str | bytes) -> No
         headers.removeHeader(each)
     if value:
         headers.setRawHeaders(name, [value])
+
+
+def addVary(headers: Headers, name: bytes) -> None:
+    """Have Vary name a header, if it does not yet."""
+    present = tokens(headers.getRawHeaders(b"vary", ()))
+    if name.lower() not in present and b"*" not in present:
+        headers.addRawHeader(b"Vary", name)
 
 
 class HeaderEdits:

@@ -256,10 +256,16 @@ class InboundRequest:
 
     @property
     def id(self) -> str:
-        """Names this request in logs and error pages; made when first asked for."""
+        """Names this request in logs and error pages; made when first asked for. Middleware that knows it by another name may
+        say so.
+        """
         if not self._id:
             self._id = newRequestId()
         return self._id
+
+    @id.setter
+    def id(self, id: str) -> None:
+        self._id = id
 
     @property
     def path(self) -> bytes:

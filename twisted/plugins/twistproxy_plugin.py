@@ -345,6 +345,27 @@ basicAuth = Plugin(
     summary="lets those in who give a name and its password",
     example="basic-auth:users:header=X-User",
 )
+cors = Plugin(
+    "cors",
+    "twistproxy.middleware.cors.CORS",
+    IMiddleware,
+    summary="lets scripts of other sites read answers",
+    example="cors:https\\://app.example.com:credentials=yes",
+)
+securityHeaders = Plugin(
+    "security-headers",
+    "twistproxy.middleware.securityheaders.SecurityHeaders",
+    IMiddleware,
+    summary="has browsers take less for granted, and upstreams tell less",
+    example="security-headers:frames=deny:csp=default-src 'self'",
+)
+requestId = Plugin(
+    "request-id",
+    "twistproxy.middleware.requestid.RequestId",
+    IMiddleware,
+    summary="tells upstreams and clients a request's name in the logs",
+    example="request-id:X-Correlation-ID",
+)
 ipFilter = Plugin(
     "ip-filter",
     "twistproxy.middleware.ipfilter.IPFilter",

@@ -8,8 +8,9 @@ from typing import Any, Final
 from zope.interface import implementer
 
 from twistproxy.codings import CODINGS, Coding, Encoder, chooseCoding
+from twistproxy.headeredits import addVary
 from twistproxy.interfaces import IBodyFilter, IMiddleware
-from twistproxy.messages import FrozenHeaders, Headers, InboundRequest, Response
+from twistproxy.messages import FrozenHeaders, InboundRequest, Response
 from twistproxy.modifiers.bodies import forgetBytes
 from twistproxy.plugin import Size
 from twistproxy.wire.guard import tokens
@@ -135,13 +136,6 @@ class Compressing:
     def end(self) -> bytes:
         """L{IBodyFilter.end}."""
         return self._encoder.finish()
-
-
-def addVary(headers: Headers, name: bytes) -> None:
-    """Have Vary name a header, if it does not yet."""
-    present = tokens(headers.getRawHeaders(b"vary", ()))
-    if name.lower() not in present and b"*" not in present:
-        headers.addRawHeader(b"Vary", name)
 
 
 def _coding(name: str) -> Coding:
