@@ -394,6 +394,13 @@ bandwidthLimit = Plugin(
     summary="lets so many bytes of answers a second out, to each connection or other key",
     example="bandwidth-limit:rate=1MiB",
 )
+shed = Plugin(
+    "shed",
+    "twistproxy.middleware.shed.Shed",
+    IMiddleware,
+    summary="refuses some requests while the process is overloaded",
+    example="shed:lag=200ms",
+)
 """The middleware that comes with twistproxy."""
 
 retry = Plugin(
