@@ -309,6 +309,13 @@ requireHTTPS = Plugin(
     summary="sends plain HTTP to HTTPS, and has browsers remember it",
     example="require-https:hsts=365d",
 )
+forwardAuth = Plugin(
+    "forward-auth",
+    "twistproxy.middleware.forwardauth.ForwardAuth",
+    IMiddleware,
+    summary="asks another server whether a request may pass",
+    example="forward-auth:url=http\\://127.0.0.1\\:9001/auth:copy=Remote-User",
+)
 rateLimit = Plugin(
     "rate-limit",
     "twistproxy.middleware.ratelimit.RateLimit",

@@ -10,9 +10,9 @@ from zope.interface import implementer
 from twistproxy.discovery.entries import EntryReader
 from twistproxy.discovery.files import parseEntries
 from twistproxy.discovery.polled import Answer, Polled
+from twistproxy.fetching import isDocumentURL, readLimited
 from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.secret import Secret
-from twistproxy.location import parseLocation
 from twistproxy.plugin import Duration
 
 _MAX_BYTES: Final = 4 << 20
@@ -45,7 +45,7 @@ class _Document:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         response = await client.get(self._url, headers=headers, unbuffered=True, allow_redirects=False)
-        content = await _read(response)
+        content = await readLimited(response, _MAX_BYTES)
         if response.code == 304 and self._validators:
             return Answer(None, self._every)
         if response.code != 200:
@@ -57,23 +57,6 @@ class _Document:
             if (values := response.headers.getRawHeaders(theirs))
         }
         return Answer(entries, self._every)
-
-
-async def _read(response: Any) -> bytes:
-    from treq import collect
-
-    pieces: list[bytes] = []
-    size = 0
-
-    def collected(piece: bytes) -> None:
-        nonlocal size
-        size += len(piece)
-        if size > _MAX_BYTES:
-            raise ValueError(f"it is longer than {_MAX_BYTES >> 20} MiB")
-        pieces.append(piece)
-
-    await collect(response, collected)
-    return b"".join(pieces)
 
 
 @implementer(IUpstreamSource)
@@ -102,11 +85,7 @@ def httpJSON(
     @param weights: weights by address, or by host alone.
     @raise ValueError: when one of these cannot be used.
     """
-    try:
-        location = parseLocation(url)
-    except ValueError:
-        location = None
-    if location is None or location.socketPath:
+    if not isDocumentURL(url):
         raise ValueError("url: the document is at http://... or https://...; within a plugin string a colon is written \\:")
     document = _Document(context.reactor, url, token, every, timeout)
     reader = EntryReader(format, weights or {}, weight, directory=context.directory)
