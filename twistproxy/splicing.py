@@ -410,7 +410,10 @@ class Splicer:
         @param writer: the target's.
         @param length: most bytes to be moved.
         """
-        if not self._isAble or not writer.isEmpty:
+        if not self._isAble:
+            return None
+        writer.flush()
+        if not writer.isEmpty:
             return None
         sourceFile, target = descriptorOf(sourceTransport), descriptorOf(targetTransport)
         if sourceFile is None or target is None:

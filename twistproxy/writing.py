@@ -1,8 +1,11 @@
-"""Writing to a transport, at once where that can be, and knowing when there is too much that was not sent.
+"""Writing to a transport, at the end of the reactor's turn where that can be, and knowing when there is too much that
+was not sent.
 
 Twisted's own transports put what is written into a buffer and send it in a later turn of the reactor, at the price of
 two C{epoll_ctl} and a wake-up for each answer. Where nothing is in that buffer, sending on the socket right away is the
-same to everybody but the clock: measured, it is a third of a small request's cost. L{EagerWriter} does that with public
+same to everybody but the clock: measured, it is a third of a small request's cost. What is written in one turn, to all
+connections, is sent together at its end (L{Batch}): most of what a send costs on one machine is waking up whoever waits
+for it, and who was woken for the first piece is still awake for the next. L{EagerWriter} does that with public
 interfaces only: C{ISystemHandle} for the socket, and being a pull producer to be told that the buffer is empty again.
 L{PlainWriter} is for all other transports: pyOpenSSL's, other reactors' own, those of tests; and a transport that knows
 better, as L{twistproxy.tls.transport.SecureTransport} and those of L{twistproxy.reactor}, brings its own.
@@ -11,10 +14,15 @@ better, as L{twistproxy.tls.transport.SecureTransport} and those of L{twistproxy
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
+from weakref import WeakKeyDictionary, ref
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport, ISystemHandle
+from twisted.logger import Logger
 from zope.interface import Interface, implementer
+
+_log: Final = Logger(namespace="twistproxy.error")
 
 HIGH_WATER: Final = 64 << 10
 """Bytes in a transport's buffer, above which the sender is paused: the mark of Twisted's own transports."""
@@ -57,8 +65,11 @@ class Writer(Protocol):
         @return: whether the buffer is full.
         """
 
+    def flush(self) -> None:
+        """Send now what waits for the end of the turn."""
+
     def stop(self) -> None:
-        """Let go of the transport, which keeps what is in its buffer: needed before it is closed."""
+        """Let go of the transport, which keeps what is in its buffer: needed before it is closed. Flushes."""
 
     def reset(self) -> None:
         """Reset the connection once the transport's buffer is empty. Its C{loseConnection} would send a FIN first,
@@ -70,6 +81,54 @@ class IWriterSource(Interface):
 
     def makeWriter(owner: WritingOwner) -> Writer:
         """The writer, which tells C{owner} about the transport's buffer."""
+
+
+class Flushed(Protocol):
+    """What waits for the end of the turn."""
+
+    def flush(self) -> None:
+        """Now."""
+
+
+class Batch:
+    """What is written in one turn of a reactor, to be sent at its end."""
+
+    __slots__ = ("_schedule", "_waiting")
+
+    def __init__(self, schedule: Callable[[Callable[[], None]], object]) -> None:
+        """@param schedule: has a function called when the turn is over, before the reactor waits for anything."""
+        self._schedule = schedule
+        self._waiting: list[Flushed] = []
+
+    def add(self, writer: Flushed) -> None:
+        """Flush it when the turn is over."""
+        if not self._waiting:
+            self._schedule(self._flush)
+        self._waiting.append(writer)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            try:
+                each.flush()
+            except Exception:
+                _log.failure("What was written could not be sent")
+
+
+_batches: Final[WeakKeyDictionary[Any, Batch]] = WeakKeyDictionary()
+
+
+def batchOf(reactor: Any) -> Batch:
+    """The batch of one of Twisted's reactors: everybody's."""
+    batch = _batches.get(reactor)
+    if batch is None:
+        known = ref(reactor)  # a batch must not keep its reactor
+
+        def schedule(flush: Callable[[], None]) -> None:
+            known().callLater(0, flush)  # type: ignore[union-attr]
+
+        batch = _batches[reactor] = Batch(schedule)
+    return batch
 
 
 @implementer(IPushProducer)
@@ -104,6 +163,9 @@ class PlainWriter:
         self._owner = owner
         return self._paused
 
+    def flush(self) -> None:
+        """L{Writer.flush}: nothing waits here."""
+
     def stop(self) -> None:
         """L{Writer.stop}."""
         self._transport.unregisterProducer()
@@ -134,14 +196,17 @@ class PlainWriter:
 
 @implementer(IPullProducer)
 class EagerWriter:
-    """Sends on the socket whenever the transport's buffer is empty."""
+    """Sends on the socket, at the end of the turn, whenever the transport's buffer is empty."""
 
-    __slots__ = ("_held", "_owner", "_paused", "_resetting", "_socket", "_transport")
+    __slots__ = ("_batch", "_held", "_owner", "_paused", "_pending", "_resetting", "_size", "_socket", "_transport")
 
     def __init__(self, transport: Any, owner: WritingOwner) -> None:
         self._transport = transport
         self._owner = owner
         self._socket: socket.socket = transport.getHandle()
+        self._batch = batchOf(transport.reactor)
+        self._pending: list[bytes] = []  # for the end of the turn; empty while anything is in the transport's buffer
+        self._size = 0
         self._held = 0  # at most this much is in the transport's buffer
         self._paused = False
         self._resetting = False
@@ -150,7 +215,7 @@ class EagerWriter:
     @property
     def isEmpty(self) -> bool:
         """L{Writer.isEmpty}."""
-        return not self._held
+        return not (self._held or self._pending)
 
     @property
     def isFull(self) -> bool:
@@ -162,13 +227,27 @@ class EagerWriter:
         if self._held:
             self._hold(pieces)
             return
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+        if self._pending:
+            self._pending += pieces
+            self._size += size
+        else:
+            self._pending = pieces
+            self._size = size
+            self._batch.add(self)
+        if self._size > _JOINED:
+            self.flush()
+
+    def flush(self) -> None:
+        """L{Writer.flush}."""
+        pieces, size = self._pending, self._size
+        if not pieces:
+            return
+        self._pending = []
         try:
             if len(pieces) == 1:
-                data = pieces[0]
-                size = len(data)
-                sent = self._socket.send(data)
+                sent = self._socket.send(pieces[0])
             else:
-                size = sum(map(len, pieces))
                 if size <= _JOINED:
                     data = b"".join(pieces)
                     pieces = [data]
@@ -194,10 +273,12 @@ class EagerWriter:
 
     def stop(self) -> None:
         """L{Writer.stop}."""
+        self.flush()
         self._transport.unregisterProducer()
 
     def reset(self) -> None:
         """L{Writer.reset}."""
+        self.flush()
         self._resetting = self._held > 0
         if not self._held:
             self._transport.abortConnection()
@@ -227,6 +308,9 @@ class _ClosedWriter:
     def handOver(self, owner: WritingOwner) -> bool:
         """L{Writer.handOver}."""
         return False
+
+    def flush(self) -> None:
+        """L{Writer.flush}."""
 
     def stop(self) -> None:
         """L{Writer.stop}."""

@@ -62,6 +62,9 @@ class Writer:
     def write(self, pieces: list[bytes]) -> None:
         self.written += b"".join(pieces)
 
+    def flush(self) -> None:
+        pass
+
 
 class Ends:
     """A source, a target and the flow between them; also its owner.

@@ -1,10 +1,11 @@
-"""Both writers: what is sent at once, what waits in the transport, and who is told when that is too much."""
+"""Both writers: what is sent at the turn's end, what waits in the transport, and who is told when that is too much."""
 
 from __future__ import annotations
 
 import errno
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.testing import MemoryNetwork
@@ -38,6 +39,7 @@ class Transport:
     """Keeps what is written; the test says when it is gone."""
 
     def __init__(self) -> None:
+        self.reactor = Clock()
         self.handle = Socket()
         self.buffer = b""
         self.producer: Any = None
@@ -91,6 +93,14 @@ class WriterTests:
         self.socket = self.transport.handle
         self.writer = self.make(self.transport, self.owner)
 
+    def write(self: Any, *pieces: bytes) -> None:
+        """Write, and end the turn."""
+        self.writer.write(list(pieces))
+        self.endTurn()
+
+    def endTurn(self: Any) -> None:
+        self.transport.reactor.advance(0)
+
     def full(self: Any) -> None:
         """The socket takes nothing more."""
         self.socket.room = [OSError(errno.EAGAIN, "full")] * 100
@@ -107,7 +117,7 @@ class WriterTests:
 
     def test_notPausedForALittle(self: Any) -> None:
         self.full()
-        self.writer.write([b"x" * 100])
+        self.write(b"x" * 100)
         self.transport.empty()
         self.assertEqual(self.owner.told, [])
 
@@ -164,20 +174,58 @@ class PlainWriterTests(WriterTests, SynchronousTestCase):
 class EagerWriterTests(WriterTests, SynchronousTestCase):
     make = EagerWriter
 
-    def test_sendsAtOnce(self) -> None:
+    def test_sendsAtTheEndOfTheTurn(self) -> None:
         self.writer.write([b"a"])
         self.writer.write([b"b", b"c"])
-        self.assertEqual((self.socket.taken, self.socket.calls, self.transport.buffer), (b"abc", ["send", "send"], b""))
+        self.assertEqual(self.socket.calls, [])
+        self.assertFalse(self.writer.isEmpty)
+        self.endTurn()
+        self.assertEqual((self.socket.taken, self.socket.calls, self.transport.buffer), (b"abc", ["send"], b""))
+        self.assertTrue(self.writer.isEmpty)
+        self.endTurn()
+        self.assertEqual(self.socket.calls, ["send"])
         self.assertFalse(self.transport.streaming)
 
+    def test_aLotIsNotKeptForTheEndOfTheTurn(self) -> None:
+        for _ in range(10):
+            self.writer.write([b"x" * 10000])
+        self.assertGreater(len(self.socket.taken), 60000)
+        self.endTurn()
+        self.assertEqual(len(self.socket.taken), 100000)
+
+    def test_whatIsWrittenLastGoesBeforeTheEnd(self) -> None:
+        """Whoever closes the transport afterwards closes it behind all that was written."""
+        for end in ("stop", "reset", "flush"):
+            self.writer.write([b"last"])
+            getattr(self.writer, end)()
+            self.assertTrue(self.socket.taken.endswith(b"last"))
+            self.setUp()
+
+    def test_allThatWaitIsSentInOneTurn(self) -> None:
+        others = [EagerWriter(self.transport, self.owner) for _ in range(3)]
+        for writer in (self.writer, *others):
+            writer.write([b"x"])
+        self.assertEqual(len(self.transport.reactor.getDelayedCalls()), 1)
+        self.endTurn()
+        self.assertEqual(self.socket.taken, b"xxxx")
+
+    def test_oneThatFailsHoldsUpNobody(self) -> None:
+        bad = EagerWriter(self.transport, self.owner)
+        bad._socket = None  # type: ignore[assignment]
+        for writer in (bad, self.writer):
+            writer.write([b"x"])
+        self.endTurn()
+        self.assertEqual(self.socket.taken, b"x")
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+
     def test_longAnswersAreNotCopied(self) -> None:
-        self.writer.write([b"a" * 20000, b"b" * 20000])
+        self.write(b"a" * 20000, b"b" * 20000)
         self.assertEqual((len(self.socket.taken), self.socket.calls), (40000, ["sendmsg"]))
 
     def test_knowsWhenNothingWaits(self) -> None:
         self.assertTrue(self.writer.isEmpty)
         self.full()
-        self.writer.write([b"x"])
+        self.write(b"x")
         self.assertFalse(self.writer.isEmpty)
         self.transport.empty()
         self.assertTrue(self.writer.isEmpty)
@@ -188,14 +236,14 @@ class EagerWriterTests(WriterTests, SynchronousTestCase):
             for room in (0, 1, 2, len(whole) - 1, 20000):
                 self.setUp()
                 self.socket.room = [room]
-                self.writer.write(list(pieces))
+                self.write(*pieces)
                 self.assertEqual(self.socket.taken + self.transport.buffer, whole, (pieces[0][:3], room))
-                self.writer.write([b"more"])
+                self.write(b"more")
                 self.assertEqual(self.socket.taken + self.transport.buffer, whole + b"more")
                 held = room < len(whole)
                 self.assertEqual(self.transport.buffer.endswith(b"more"), held, "in order: nothing overtakes what is held")
                 self.transport.empty()
-                self.writer.write([b"again"])
+                self.write(b"again")
                 self.assertTrue(self.socket.taken.endswith(b"again"))
 
     def test_aBrokenSocket(self) -> None:
@@ -203,7 +251,7 @@ class EagerWriterTests(WriterTests, SynchronousTestCase):
         for code in (errno.EPIPE, errno.ECONNRESET, errno.EBADF):
             self.setUp()
             self.socket.room = [OSError(code, "broken")]
-            self.writer.write([b"a", b"b"])
+            self.write(b"a", b"b")
             self.assertEqual(self.transport.buffer, b"ab")
 
 

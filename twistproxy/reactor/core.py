@@ -20,6 +20,7 @@ from zope.interface import implementer
 from twistproxy.reactor._twisted import Connector, Port, SecureConnector, SecurePort, UNIXConnector, UNIXPort, WatchingReactor
 from twistproxy.reactor.connection import Connection
 from twistproxy.reactor.interfaces import IReactorStandardTLS
+from twistproxy.writing import Batch
 
 _log: Final = Logger()
 
@@ -41,6 +42,7 @@ class UvloopReactor(WatchingReactor):
 
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
+        self.batch = Batch(self.loop.call_soon)
         self.connections: set[Connection] = set()
         self.ports: set[Port] = set()
         self.loop.set_exception_handler(_logException)

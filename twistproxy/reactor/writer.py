@@ -18,30 +18,48 @@ JOINED: Final = 32 << 10
 
 @implementer(IPushProducer)
 class ConnectionWriter:
-    """Hands everything to uvloop, which sends at once what the kernel takes and says when that is too little."""
+    """Hands everything to uvloop at the end of the turn; that sends what the kernel takes, and says when it is too little."""
 
-    __slots__ = ("_connection", "_isResetting", "_owner", "isFull")
+    __slots__ = ("_connection", "_isResetting", "_owner", "_pending", "_size", "isFull")
 
     def __init__(self, connection: Sender, owner: WritingOwner) -> None:
         self._connection = connection
         self._owner: WritingOwner | None = owner
         self._isResetting = False
+        self._pending: list[bytes] = []  # for the end of the turn
+        self._size = 0
         self.isFull = False
         connection.registerProducer(self, True)
 
     @property
     def isEmpty(self) -> bool:
         """L{twistproxy.writing.Writer.isEmpty}; never for TLS, which nobody may write past."""
-        return not self._connection.isWriting() and not self._connection.TLS
+        return not (self._pending or self._connection.isWriting() or self._connection.TLS)
 
     def write(self, pieces: list[bytes]) -> None:
         """L{twistproxy.writing.Writer.write}."""
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+        if self._pending:
+            self._pending += pieces
+            self._size += size
+        else:
+            self._pending = pieces
+            self._size = size
+            self._connection.reactor.batch.add(self)
+        if self._size > JOINED:
+            self.flush()
+
+    def flush(self) -> None:
+        """L{twistproxy.writing.Writer.flush}."""
+        pieces, self._pending = self._pending, []
+        if not pieces:
+            return
         connection = self._connection
         if not connection.isDirect:
             connection.writeSequence(pieces)
         elif len(pieces) == 1:
             connection.send(pieces[0])
-        elif sum(map(len, pieces)) <= JOINED:
+        elif self._size <= JOINED:
             connection.send(b"".join(pieces))
         else:
             connection.sendPieces(pieces)
@@ -53,11 +71,13 @@ class ConnectionWriter:
 
     def stop(self) -> None:
         """L{twistproxy.writing.Writer.stop}."""
+        self.flush()
         self._owner = None  # which has us: no cycle is left
         self._connection.unregisterProducer()
 
     def reset(self) -> None:
         """L{twistproxy.writing.Writer.reset}; a buffer that is not full counts as empty."""
+        self.flush()
         self._isResetting = self.isFull
         if not self.isFull:
             self._connection.abortConnection()

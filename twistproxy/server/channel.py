@@ -385,6 +385,7 @@ class ClientChannel(Protocol):
         """The answer breaks off: close short of its length, without its last chunk, or, where only the close would end
         it, by a reset; but first let go what there is of it."""
         self.flush()
+        self._writer.flush()
         self._exchange = None
         self._closing = True
         if self._isLost:

@@ -273,6 +273,11 @@ class SecureTransport(Protocol):
         if self._outgoing.pending:
             self._raw.write([self._outgoing.read()])
 
+    def flush(self) -> None:
+        """See L{Writer.flush}."""
+        if self._above is not None:
+            self._raw.flush()
+
     def handOver(self, owner: WritingOwner) -> bool:
         """See L{Writer.handOver}."""
         if self._above is None:
@@ -433,13 +438,14 @@ class SecureTransport(Protocol):
 class _SecureWriter:
     """The L{Writer} of a L{SecureTransport}."""
 
-    __slots__ = ("_transport", "handOver", "reset", "stop", "write")
+    __slots__ = ("_transport", "flush", "handOver", "reset", "stop", "write")
 
     isEmpty: ClassVar = False  # nobody may write past TLS
 
     def __init__(self, transport: SecureTransport) -> None:
         self._transport = transport
         self.write = transport.encrypt
+        self.flush = transport.flush
         self.handOver = transport.handOver
         self.stop = transport.release
         self.reset = transport.reset
