@@ -9,6 +9,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from twistproxy.accepting import Accepting
 from twistproxy.errorpage import errorPage
 from twistproxy.errors import Fault, ProxyError
 from twistproxy.forwarding import Identity, addressOf, identify
@@ -198,7 +199,8 @@ class Engine:
         self.accessLogErrors = 0
         self.isDraining = False
         self.acceptsConnect = False
-        self.channels: set[ClientConnection] = set()
+        self.accepting = Accepting(settings.maxConnections, reactor.seconds)
+        self.channels: set[ClientConnection] = self.accepting.connections
         self._quiet: list[Deferred[None]] = []
         self._begin()
 

@@ -264,6 +264,7 @@ class ProxyService(MultiService):
         if self._isRefused:
             return
         self.ports = [port for _, port in results if port is not None]
+        self.engine.accepting.watch(self.ports)
         if self._worker is not None:
             self._worker.listening()
         for listener, port in zip(self._configuration.listeners, self.ports if self._worker is None else (), strict=False):
@@ -330,12 +331,21 @@ class ProxyService(MultiService):
         """Take connections from another worker's sockets too, until L{giveBack}."""
         if self.ports and self._worker is not None and number not in self._borrowed:
             lent = [each for at, each in enumerate(self._configuration.listeners) if self._worker.mayLend(at)]
-            self._borrowed[number] = self._open(lent, number)
+            self._borrowed[number] = self._open(lent, number).addCallback(self._accepting)
 
     def giveBack(self, number: int) -> Deferred[Any]:
         """That worker is back."""
         opened = self._borrowed.pop(number, None) or succeed([])
-        return opened.addCallback(lambda results: DeferredList([port.stopListening() for _, port in results if port is not None]))
+        return opened.addCallback(self._closing)
+
+    def _accepting(self, results: list[tuple[bool, Any]]) -> list[tuple[bool, Any]]:
+        self.engine.accepting.watch(port for _, port in results if port is not None)
+        return results
+
+    def _closing(self, results: list[tuple[bool, Any]]) -> Deferred[Any]:
+        ports = [port for _, port in results if port is not None]
+        self.engine.accepting.forget(ports)
+        return DeferredList([port.stopListening() for port in ports])
 
     def _say(self, line: str) -> None:
         print(line, file=terminal("stdout"), flush=True)
@@ -346,6 +356,7 @@ class ProxyService(MultiService):
         @return: fires when all of that is done.
         """
         ports, self.ports = self.ports, []
+        self.engine.accepting.forget(ports)
         self.isStopping = True
         for each in self._retiring:
             if each.active():

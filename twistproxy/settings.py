@@ -59,6 +59,10 @@ class Settings:
         "size", 256 << 10, "What is still read, and dropped, of a request that was answered before its end."
     )
 
+    maxConnections: int = _setting(
+        "count", 0, "Most client connections of a process; while there are so many, no more are accepted. 0: any number."
+    )
+
     # What a client may take its time for.
     headTimeout: float = _setting(
         "duration", 15.0, "From the first byte of a request, or of a connection, to the end of its head; then 408."
