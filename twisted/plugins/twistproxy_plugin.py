@@ -316,6 +316,13 @@ forwardAuth = Plugin(
     summary="asks another server whether a request may pass",
     example="forward-auth:url=http\\://127.0.0.1\\:9001/auth:copy=Remote-User",
 )
+jsonWebToken = Plugin(
+    "jwt",
+    "twistproxy.middleware.jsonwebtoken.JSONWebToken",
+    IMiddleware,
+    summary="lets requests with a good JSON Web Token pass",
+    example="jwt:algorithms=RS256:jwks=https\\://login.example/jwks.json",
+)
 rateLimit = Plugin(
     "rate-limit",
     "twistproxy.middleware.ratelimit.RateLimit",

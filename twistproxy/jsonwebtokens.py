@@ -1,0 +1,179 @@
+"""JSON Web Tokens (RFC 7519), judged by PyJWT: keys by algorithm and key id, and what is wrong with a token. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import jwt
+from jwt.algorithms import get_default_algorithms
+
+ALGORITHMS: Final = tuple(sorted(set(get_default_algorithms()) - {"none"}))
+"""Those that there are. A token's own word, C{none} above all, never chooses among others than a configuration names."""
+
+_SECRET_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (jwt.ExpiredSignatureError, "The token has expired"),
+    (jwt.ImmatureSignatureError, "The token is not valid yet"),
+    (jwt.InvalidAudienceError, "The token is for somebody else"),
+    (jwt.InvalidIssuerError, "The token is from somebody else"),
+    (jwt.InvalidSignatureError, "The token's signature is wrong"),
+    (jwt.MissingRequiredClaimError, "The token lacks a claim"),
+)
+
+
+class TokenRefused(Exception):
+    """A token that is not good. Its text is for the client."""
+
+
+def checkAlgorithms(algorithms: Sequence[str]) -> None:
+    """Complain of algorithms that there are not, or that may not be believed with the same keys: a public key that served as
+    a secret would let everybody make tokens (RFC 8725 section 3.1).
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    if not algorithms:
+        raise ValueError("algorithms: name at least one, such as RS256")
+    for each in algorithms:
+        if each not in ALGORITHMS:
+            raise ValueError(f"algorithms: {each!r} is none of {', '.join(ALGORITHMS)}")
+    if len({each.startswith("HS") for each in algorithms}) > 1:
+        raise ValueError("algorithms: HS256 and the like are for secrets, the others for public keys: not both")
+
+
+class KeySet:
+    """Keys by algorithm."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, list[tuple[str | None, Any]]] = {}
+
+    @classmethod
+    def ofKey(cls, text: str, algorithms: Sequence[str]) -> KeySet:
+        """A secret, or a public key as PEM.
+
+        @raise ValueError: with a sentence for the person who wrote it.
+        """
+        made = cls()
+        for name in algorithms:
+            least = _SECRET_BYTES.get(name)
+            if least is not None and len(text.encode()) < least:
+                raise ValueError(f"key: {name} wants a secret of {least} bytes or more (RFC 7518 section 3.2)")
+            try:
+                key = get_default_algorithms()[name].prepare_key(text)
+            except Exception:
+                if least is not None:
+                    raise ValueError(f"key: is a public key, and {name} wants a secret") from None
+                raise ValueError(f"key: is no public key in PEM such as {name} wants") from None
+            if hasattr(key, "private_bytes"):
+                raise ValueError("key: is a private key; the proxy wants the public one")
+            made._keys[name] = [(None, key)]
+        return made
+
+    @classmethod
+    def ofDocument(cls, content: bytes, algorithms: Sequence[str]) -> KeySet:
+        """Those of a JWK set (RFC 7517) that can be used with C{algorithms}.
+
+        @raise ValueError: when it is none, or none of them can.
+        """
+        try:
+            entries = json.loads(content)["keys"]
+            usable = [each for each in entries if isinstance(each, dict) and each.get("use", "sig") == "sig"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise ValueError("is no JWK set: an object with a list keys") from None
+        made = cls()
+        for entry in usable:
+            for name in algorithms:
+                if entry.get("alg", name) == name:
+                    try:
+                        key = jwt.PyJWK(entry, name).key
+                    except Exception:  # PyJWT's and cryptography's, of many kinds
+                        continue
+                    made._keys.setdefault(name, []).append((entry.get("kid"), key))
+        if not made._keys:
+            raise ValueError(f"has no key for {' or '.join(algorithms)}")
+        return made
+
+    def find(self, algorithm: str, kid: str | None) -> Any:
+        """The key of that id. A token without an id may mean the only key; a key without one is for any. None for none."""
+        keys = self._keys.get(algorithm, [])
+        if kid is None:
+            return keys[0][1] if len(keys) == 1 else None
+        return next((key for known, key in keys if known == kid), keys[0][1] if len(keys) == 1 and keys[0][0] is None else None)
+
+
+class Judge:
+    """Judges tokens."""
+
+    def __init__(
+        self, algorithms: Sequence[str], issuer: str, audience: Sequence[str], require: Sequence[str], leeway: float
+    ) -> None:
+        """@param leeway: seconds by which clocks may differ."""
+        self._algorithms = frozenset(algorithms)
+        self._issuer = issuer or None
+        self._audience = list(audience) or None
+        self._require = list(require)
+        self._leeway = leeway
+
+    def keyId(self, token: str) -> tuple[str, str | None]:
+        """Algorithm and key id, as the token says.
+
+        @raise TokenRefused: when it is no token, or of an algorithm that was not asked for.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise TokenRefused("The token is malformed") from None
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in self._algorithms:
+            raise TokenRefused("The token's algorithm is not accepted")
+        return str(algorithm), kid if isinstance(kid, str) else None
+
+    def claims(self, token: str, algorithm: str, key: Any) -> dict[str, Any]:
+        """What a good token says.
+
+        @raise TokenRefused: when it is not good.
+        """
+        if key is None:
+            raise TokenRefused("The token's key is not known")
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=self._leeway,
+                options={"require": self._require},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+            reason = next((text for kind, text in _REASONS if isinstance(error, kind)), "The token is malformed")
+            raise TokenRefused(reason) from None
+
+
+def scopesOf(claims: Mapping[str, Any]) -> frozenset[str]:
+    """What the token is good for: C{scope} (RFC 8693 section 4.2), or C{scp} as others write it."""
+    found = claims.get("scope", claims.get("scp", ""))
+    return frozenset(found.split()) if isinstance(found, str) else frozenset(map(str, found if isinstance(found, list) else ()))
+
+
+def claimText(claims: Mapping[str, Any], name: str) -> str | None:
+    """A claim as a header has it, a list with commas; a name with dots may be one within another. None when there is none.
+
+    @raise TokenRefused: when it cannot be told in a header without ambiguity.
+    """
+    value: Any = claims.get(name)
+    if value is None and "." in name:
+        value = claims
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None:
+        return None
+    parts = value if isinstance(value, list) else [value]
+    texts = [json.dumps(each) if isinstance(each, (bool, int, float)) else each for each in parts]
+    if not all(isinstance(each, str) and each.isprintable() for each in texts):
+        raise TokenRefused("The token has a claim that no header can tell")
+    if isinstance(value, list) and any("," in each for each in texts):
+        raise TokenRefused("The token has a claim that no header can tell")
+    return ",".join(texts)

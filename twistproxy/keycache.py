@@ -1,0 +1,105 @@
+"""Keys that are loaded when they are needed, kept, and loaded again when they are old or one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from twistproxy.jsonwebtokens import KeySet
+
+_log: Final = Logger(namespace="twistproxy.error")
+
+RETRY: Final = 1.0
+"""Seconds before an attempt that follows a failed one."""
+
+
+class KeyCache:
+    """The keys of one place.
+
+    While they cannot be loaded again, the old ones stay good. One load is under way at a time, and everybody waits for it.
+    """
+
+    def __init__(
+        self, reactor: Any, name: str, load: Callable[[], Awaitable[KeySet]], lifetime: float, cooldown: float, timeout: float
+    ) -> None:
+        """
+        @param name: of the place, for the log.
+        @param lifetime: seconds after which they are loaded anew.
+        @param cooldown: seconds that pass at least between two loads for the sake of a key that is not there: anybody can
+            make up key ids.
+        @param timeout: for a load.
+        """
+        self._reactor = reactor
+        self._name = name
+        self._load = load
+        self._lifetime = lifetime
+        self._cooldown = cooldown
+        self._timeout = timeout
+        self.keys: KeySet | None = None
+        self._loaded = self._tried = float("-inf")
+        self._loading: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
+
+    async def find(self, algorithm: str, kid: str | None) -> Any:
+        """The key, or None.
+
+        @raise LookupError: when there are no keys at all at the moment.
+        """
+        now = self._reactor.seconds()
+        if self.keys is None:
+            await self._refreshed(RETRY)
+            if self.keys is None:
+                raise LookupError(f"{self._name} cannot be had")
+        elif now - self._loaded >= self._lifetime and now - self._tried >= RETRY:
+            self._refresh()
+        key = self.keys.find(algorithm, kid)
+        if key is None:
+            await self._refreshed(self._cooldown)
+            key = self.keys.find(algorithm, kid)
+        return key
+
+    async def _refreshed(self, pause: float) -> None:
+        """Wait for what is being loaded, or load if the last time was C{pause} ago."""
+        if self._loading is None:
+            if self._reactor.seconds() - self._tried < pause:
+                return
+            self._refresh()
+        if self._loading is not None:
+            waiting: Deferred[None] = Deferred(self._waiting.remove)
+            self._waiting.append(waiting)
+            await waiting
+
+    def _refresh(self) -> None:
+        if self._loading is not None:
+            return
+        self._tried = self._reactor.seconds()
+        loading = Deferred.fromCoroutine(self._run())
+        if not loading.called:
+            self._loading = loading.addTimeout(self._timeout, self._reactor)
+            self._loading.addBoth(self._over)
+        else:
+            loading.addErrback(self._failed)
+
+    async def _run(self) -> None:
+        self.keys = await self._load()
+        self._loaded = self._reactor.seconds()
+
+    def _failed(self, failure: Any) -> None:
+        if failure.check(CancelledError) is None:
+            _log.error("{name} cannot be loaded: {error}", name=self._name, error=failure.value or failure.type.__name__)
+
+    def _over(self, result: Any) -> None:
+        if result is not None:
+            self._failed(result)
+        self._loading = None
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def stop(self) -> None:
+        """End what is under way."""
+        if self._loading is not None:
+            self._loading.cancel()
