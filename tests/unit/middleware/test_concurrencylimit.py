@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from tests.unit.builtin import MiddlewareTestCase, asked
 from twistproxy.messages import InboundRequest
+from twistproxy.testing import FakeUpstream, ProxyHarness
 
 
 class TestConcurrencyLimit(MiddlewareTestCase):
@@ -66,3 +69,43 @@ class TestConcurrencyLimit(MiddlewareTestCase):
     def test_mistakes(self) -> None:
         self.refuses("concurrency-limit:max=0", "concurrency-limit: max is 1 or more")
         self.refuses("concurrency-limit:max=1:key=header", "concurrency-limit: key: header needs a name, as in header\\:NAME")
+
+
+class TestInPlace(SynchronousTestCase):
+    """However an exchange ends, its place is free again."""
+
+    def harness(self, upstream: FakeUpstream) -> ProxyHarness:
+        harness = ProxyHarness(upstream=upstream, middleware="concurrency-limit:max=1")
+        self.addCleanup(harness.close)
+        return harness
+
+    def test_aBodyOnItsWay(self) -> None:
+        harness = self.harness(FakeUpstream().events(["first", "second"], every=5))
+        answer = harness.get("/")
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(harness.get("/").status, 503)
+        harness.advance(5)
+        self.assertEqual(harness.get("/").status, 503)
+        harness.advance(10)
+        self.assertTrue(answer.isComplete)
+        self.assertEqual(harness.plugin("middleware").inFlight, {})
+
+    def test_aTunnel(self) -> None:
+        harness = self.harness(FakeUpstream().upgrade())
+        tunnel = harness.websocket("/")
+        self.assertEqual(harness.get("/").status, 503)
+        tunnel.close()
+        self.assertEqual(harness.plugin("middleware").inFlight, {})
+
+    def test_aClientThatLeaves(self) -> None:
+        harness = self.harness(FakeUpstream().wait(60).respond(200))
+        harness.get("/")
+        self.assertEqual(harness.get("/other").status, 503)
+        harness.clients[0].close()
+        harness.pump()
+        self.assertEqual(harness.plugin("middleware").inFlight, {})
+
+    def test_anUpstreamThatBreaks(self) -> None:
+        harness = self.harness(FakeUpstream().resetAfter(1))
+        self.assertEqual(harness.get("/").status, 502)
+        self.assertEqual(harness.plugin("middleware").inFlight, {})
