@@ -122,7 +122,7 @@ class Asking:
         asker, room = self._asker, self._engine.pools.room
         candidates = group.without(self._tried) if self._tried or group.warming else group.candidates
         if not candidates and not candidates.draining:
-            asker.fail(self.lastError or ProxyError(NO_UPSTREAM, nobody(group, self._tried)))
+            self._fail(self.lastError or ProxyError(NO_UPSTREAM, nobody(group, self._tried)), asker.attempts > 0)
             return
         if room.full:
             anywhere, candidates = candidates, room.withRoom(candidates)
@@ -242,7 +242,7 @@ class Asking:
     def waitedInVain(self, error: ProxyError) -> None:
         """There was none."""
         self._place = None
-        self._asker.fail(error)
+        self._fail(error, self._asker.attempts > 0)
 
     # From the attempt.
 
@@ -270,7 +270,7 @@ class Asking:
             self._askAnother(decision, error)
         else:
             error.notRetried = decision.because
-            self._asker.fail(error)
+            self._fail(error, sent or self._asker.attempts > 1)
 
     def roundTripped(self, response: Response) -> None:
         """A round tripper has the answer."""
@@ -282,10 +282,10 @@ class Asking:
         """Whether a configured policy wants another upstream's answer, or none, rather than this; if so, it is seen to."""
         policy = self._route.retryPolicy
         if policy is None or not getattr(policy, "seesAnswers", True):
-            return False
+            return self._isForBackup(response)
         decision = self._decide(None, response, True)
         if isinstance(decision, Commit):
-            return False
+            return self._isForBackup(response)
         refusal = ProxyError(STATUS_REFUSED, f"the retry policy refused a {response.code}")
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
@@ -293,8 +293,59 @@ class Asking:
         if isinstance(decision, Retry):
             self._askAnother(decision, refusal)
         else:
-            self._asker.fail(refusal)
+            self._fail(refusal, True)
         return True
+
+    # When all of a pool have failed: another pool, if the request has one.
+
+    def _fail(self, error: ProxyError, sent: bool) -> None:
+        """Nobody has answered as is wanted.
+
+        @param sent: whether any of the request may have reached an upstream.
+        """
+        backup = self._backup(error.kind.status, sent)
+        if backup is None:
+            self._asker.fail(error)
+        else:
+            self._askBackup(backup, error)
+
+    def _isForBackup(self, response: Response) -> bool:
+        """Whether the backup's answer is wanted rather than this; if so, it is asked."""
+        if self._asker.inbound.backup is None:
+            return False
+        backup = self._backup(response.code, True)
+        if backup is None:
+            return False
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.abandon("")
+        self._askBackup(backup, ProxyError(STATUS_REFUSED, f"the backup is asked rather than to pass on a {response.code}"))
+        return True
+
+    def _backup(self, status: int, sent: bool) -> UpstreamGroup | None:
+        """The pool to ask now, if any: never a second time, and not where that could do something twice."""
+        asker = self._asker
+        if asker.inbound.backup is None:
+            return None
+        name, statuses = asker.inbound.backup
+        group = self._engine.groups.get(name)
+        if group is None or group is self._group or status not in statuses or self._isLate():
+            return None
+        if sent and not (isIdempotent(asker.outbound) and self._isBodyKept()):
+            return None
+        return group if group.candidates else None
+
+    def _askBackup(self, backup: UpstreamGroup, error: ProxyError) -> None:
+        """@param error: what those who were asked have failed with."""
+        upstream = self._asker.upstream
+        if upstream is not None and upstream not in self._tried:
+            self._engine.attemptFailed(self._asker.inbound, upstream, error)
+        self.lastError = error
+        self._group, self._only, self._tried = backup, None, frozenset()
+        backup.asked += 1
+        if self._replay is not None:
+            self._replay.hold()
+        self._pickAgain()
 
     def _decide(self, error: ProxyError | None, response: Response | None, sent: bool) -> Retry | Commit | GiveUp:
         """What follows an attempt: what the policy says, as far as that is possible."""
@@ -344,23 +395,23 @@ class Asking:
 
         @param error: why the last one is not enough.
         """
-        engine, group, upstream = self._engine, self._group, self._asker.upstream
-        assert group is not None and upstream is not None
+        engine, upstream = self._engine, self._asker.upstream
+        assert self._group is not None and upstream is not None
         self.lastError = error
         self._tried |= {upstream}
         engine.attemptFailed(self._asker.inbound, upstream, error)
         if self._replay is not None:
             self._replay.hold()
         if decision.delay <= 0:
-            self._pickAgain(group)
+            self._pickAgain()
         else:
-            self._delay = engine.reactor.callLater(decision.delay, self._delayPassed, group)
+            self._delay = engine.reactor.callLater(decision.delay, self._delayPassed)
 
-    def _delayPassed(self, group: UpstreamGroup) -> None:
+    def _delayPassed(self) -> None:
         self._delay = None
-        self._pickAgain(group)
+        self._pickAgain()
 
-    def _pickAgain(self, group: UpstreamGroup) -> None:
+    def _pickAgain(self) -> None:
         """Pick for another try. One that fails before its C{begin} is over must not be followed within it: the stack would
         grow with each."""
         self._mayPick = True
@@ -370,7 +421,8 @@ class Asking:
         try:
             while self._mayPick:
                 self._mayPick = False
-                self._pick(group)
+                assert self._group is not None
+                self._pick(self._group)
         finally:
             self._isPicking = False
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import count
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -48,6 +48,9 @@ __all__ = [
     "isToken",
     "splitTarget",
 ]
+
+BACKUP: Final = "twistproxy.backup"
+"""Where C{state} of a request has who else may be asked: a pool's name, and the statuses for which it is."""
 
 USER: Final = "twistproxy.user"
 """Where C{state} of a request has the name that its client has proved to be its own."""
@@ -248,6 +251,11 @@ class InboundRequest:
             return False
         transport.abortConnection()
         return True
+
+    @property
+    def backup(self) -> tuple[str, Container[int]] | None:
+        """As C{state[BACKUP]} has it."""
+        return None if self._state is None else self._state.get(BACKUP)
 
     @property
     def user(self) -> str:

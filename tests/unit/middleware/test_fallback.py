@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import fail
 from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import MiddlewareTestCase, answered, built, items
 from tests.unit.support import ProxyTestCase, get
-from twistproxy.errors import CIRCUIT_OPEN, CLIENT_CLOSED, CONNECT_REFUSED, NO_ROUTE, ErrorKind, ProxyError
+from twistproxy.errors import CIRCUIT_OPEN, CLIENT_CLOSED, CONNECT_REFUSED, NO_ROUTE, ConfigurationError, ErrorKind, ProxyError
 from twistproxy.interfaces import IMiddleware
+from twistproxy.testing import FakeUpstream, ProxyHarness
 
 
 class TestFallback(MiddlewareTestCase):
@@ -65,3 +69,81 @@ class TestInPlace(ProxyTestCase):
         message = self.answerTo(get())
         self.assertEqual((message.code, message.body), (200, b"[]"))
         self.flushLoggedErrors()
+
+
+class TestPool(SynchronousTestCase):
+    """Another pool is asked once when all of the first have failed."""
+
+    written = "fallback:pool=other:on=502-504"
+
+    def harness(self, first: FakeUpstream, other: FakeUpstream, written: str = "", **options: Any) -> ProxyHarness:
+        harness = ProxyHarness(upstream=first, pools={"other": other}, middleware=written or self.written, **options)
+        self.addCleanup(harness.close)
+        self.other = other
+        return harness
+
+    def other_(self) -> FakeUpstream:
+        return FakeUpstream(body=b"other")
+
+    def test_nobodyThere(self) -> None:
+        harness = self.harness(FakeUpstream(), self.other_())
+        harness.upstream.refuse()
+        for method in ("GET", "POST"):
+            answer = harness.request(method, "/", body=b"" if method == "GET" else b"data")
+            self.assertEqual((answer.status, answer.body), (200, b"other"))
+        self.assertEqual([each.body for each in self.other.requests], [b"", b"data"])
+
+    def test_anAnswerWithTheStatus(self) -> None:
+        harness = self.harness(FakeUpstream().respond(503, body=b"down"), self.other_())
+        answer = harness.get("/")
+        self.assertEqual((answer.status, answer.body), (200, b"other"))
+        self.assertEqual(harness.get("/").body, b"other")
+
+    def test_othersPass(self) -> None:
+        harness = self.harness(FakeUpstream().respond(500, body=b"broken"), self.other_())
+        self.assertEqual(harness.get("/").body, b"broken")
+        self.assertEqual(self.other.requests, [])
+
+    def test_theBodyIsSentAgain(self) -> None:
+        harness = self.harness(FakeUpstream().respond(503), self.other_())
+        self.assertEqual(harness.request("PUT", "/", body=[b"one", b"two"]).body, b"other")
+        self.assertEqual([each.body for each in self.other.requests], [b"onetwo"])
+
+    def test_nothingIsDoneTwice(self) -> None:
+        harness = self.harness(FakeUpstream().respond(503, body=b"down"), self.other_())
+        self.assertEqual(harness.post("/", b"pay").body, b"down")
+        self.assertEqual(self.other.requests, [])
+
+    def test_aBodyTooLongToKeep(self) -> None:
+        harness = self.harness(FakeUpstream().respond(503, body=b"down"), self.other_(), settings={"max-replay-bytes": "4"})
+        self.assertEqual(harness.request("PUT", "/", body=b"too long").body, b"down")
+        self.assertEqual(self.other.requests, [])
+
+    def test_theOtherFails(self) -> None:
+        """It is asked once, and then there is nobody, or the answer that was written down."""
+        for written, want in ((self.written, b"other"), (self.written + ":body=sorry:status=200", b"sorry")):
+            other = FakeUpstream().respond(503, body=b"other")
+            harness = self.harness(FakeUpstream().respond(503, body=b"down"), other, written)
+            self.assertEqual(harness.get("/").body, want)
+            self.assertEqual(len(other.requests), 1)
+
+    def test_theOtherIsNotThere(self) -> None:
+        harness = self.harness(FakeUpstream(), self.other_(), self.written + ":body=sorry:status=200")
+        harness.upstream.refuse()
+        self.other.refuse()
+        self.assertEqual(harness.get("/").body, b"sorry")
+
+    def test_afterRetriesInTheFirst(self) -> None:
+        first = [FakeUpstream(), FakeUpstream().resetAfter(0)]
+        other = self.other_()
+        with ProxyHarness(upstreams=first, pools={"other": other}, middleware=self.written) as harness:
+            first[0].refuse()
+            for _ in range(2):
+                answer = harness.get("/")
+                harness.advance(1)
+                self.assertEqual(answer.body, b"other")
+        self.assertEqual(len(other.requests), 2)
+
+    def test_mistakes(self) -> None:
+        error = self.assertRaises(ConfigurationError, built, IMiddleware, "fallback:pool=othr", pools=("other",))
+        self.assertEqual(error.problems, ("here: fallback: there is no pool 'othr'; did you mean 'other'?",))
