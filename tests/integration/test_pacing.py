@@ -1,0 +1,57 @@
+"""Bodies at a pace and faults on purpose, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.bulk import Server, connect, readHead
+from tests.support.process import ProxyProcess
+
+SIZE = 300_000
+ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def _serve(connection: socket.socket) -> None:
+    while True:
+        readHead(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE + bytes(SIZE))
+
+
+@pytest.fixture(params=["default", "uvloop"])
+def reactorName(request: pytest.FixtureRequest) -> str:
+    """As C{twist --reactor} takes it."""
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    name: str = request.param
+    return name
+
+
+def test_aSlowedBodyArrivesWhole(tmp_path: Path, reactorName: str) -> None:
+    options = ("--middleware", "bandwidth-limit:rate=1MiB:burst=0")
+    with (
+        Server(_serve) as upstream,
+        ProxyProcess(tmp_path, upstream.url, reactor=reactorName, options=options) as proxy,
+        connect(proxy.port) as client,
+    ):
+        for _ in range(2):
+            client.sendall(ASK)
+            _, size = readHead(client)
+            assert size < SIZE, "nothing was slowed"
+            while size < SIZE:
+                size += len(client.recv(SIZE))
+            assert size == SIZE
+
+
+def test_aResetIsAReset(tmp_path: Path, reactorName: str) -> None:
+    options = ("--middleware", "chaos:reset=0s:seed=1")
+    with (
+        Server(_serve) as upstream,
+        ProxyProcess(tmp_path, upstream.url, reactor=reactorName, options=options) as proxy,
+        connect(proxy.port) as client,
+    ):
+        client.sendall(ASK)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
