@@ -142,8 +142,10 @@ class ClientChannel(Protocol):
         self._engine.channels.discard(self)
         if self._tunnel is not None:
             self._tunnel.connectionLost(reason)
-        else:
+        elif self._exchange is not None:
             self._leave(reason.getErrorMessage())
+        else:
+            self._closing = True
         self._writer = CLOSED
         self._engine.channelGone()
 
