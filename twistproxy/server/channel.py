@@ -37,7 +37,6 @@ from twistproxy.writing import CLOSED, Writer, writerFor
 
 _CLOSE: Final = b"Connection: close\r\n\r\n"
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n\r\n"
-_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
 
 @implementer(IHalfCloseableProtocol)
@@ -142,10 +141,8 @@ class ClientChannel(Protocol):
         self._engine.channels.discard(self)
         if self._tunnel is not None:
             self._tunnel.connectionLost(reason)
-        elif self._exchange is not None:
-            self._leave(reason.getErrorMessage())
         else:
-            self._closing = True
+            self._leave(reason.getErrorMessage() if self._exchange is not None else "")
         self._writer = CLOSED
         self._engine.channelGone()
 
@@ -329,7 +326,7 @@ class ClientChannel(Protocol):
         if length < 0 and not self._noBody:
             if minor:
                 self._chunked = True
-                framing = _CHUNKED + (b"Trailer: " + announced + b"\r\n\r\n" if announced else b"\r\n")
+                framing = b"Transfer-Encoding: chunked\r\n" + (b"Trailer: " + announced + b"\r\n\r\n" if announced else b"\r\n")
             else:
                 self._keepAlive = False
                 self._untilClose = True
@@ -475,8 +472,7 @@ class ClientChannel(Protocol):
             self._close()
 
     def _expectProgress(self) -> None:
-        """The client has to take something of what was written, every so often; where all of it is the kernel's already,
-        there is nothing to look at when we close."""
+        """The client has to take something of what was written, every so often, unless the kernel has all of it."""
         self._acked = None if self._writer.isEmpty else ackedBytes(self.transport)
         self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
 
