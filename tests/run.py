@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STEP_LIMIT = 480.0
+STEP_LIMIT = 900.0
 """Seconds after which a step is taken for hung, and killed with all that it started."""
 
 BEYOND_UNIT = ("integration", "conformance", "fuzz", "peers", "packaging", "docs")
