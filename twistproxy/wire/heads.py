@@ -204,17 +204,31 @@ def refusePartialRequestHead(head: bytes | bytearray, settings: Settings, known:
         raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeadBytes} bytes")
 
 
-RequestMemory = Memory[dict[str, Any]]
-"""By version and header lines: the attributes of a head that they say."""
+class RequestMemory:
+    """Of heads of requests.
+
+    @ivar sections: by version and header lines, the attributes of a head that they say.
+    @ivar wholes: by all the bytes of a head.
+    """
+
+    __slots__ = ("sections", "wholes")
+
+    def __init__(self, size: int) -> None:
+        """@param size: as of L{Memory}, for each of the two."""
+        self.sections: Memory[dict[str, Any]] = Memory(size)
+        self.wholes: Memory[RequestHead] = Memory(size)
 
 
 def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | None = None) -> RequestHead:
     """Parse and check a head.
 
     @param block: from the request line to the blank line, both included.
-    @param memory: of heads parsed with the same settings.
+    @param memory: of heads parsed with the same settings; one that is found there is nobody's to change.
     @raise ProxyError: with the status that the client gets.
     """
+    known = None if memory is None else memory.wholes.recall(block)
+    if known is not None:
+        return known
     lineEnd = block.index(b"\r\n")
     if lineEnd > settings.maxTargetBytes + _AROUND_TARGET - 2 or len(block) > settings.maxHeadBytes:
         refusePartialRequestHead(block, settings)
@@ -222,15 +236,16 @@ def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | N
     if memory is None or method not in COMMON_METHODS or not _PLAIN_TARGET.match(target):
         return _parseRequest(block, lineEnd, method, target, minor, settings)
     key = block[lineEnd - 1 :]  # from the minor version on: what follows says the same whatever stands before
-    said = memory.recall(key)
+    said = memory.sections.recall(key)
     if said is None:
         head = _parseRequest(block, lineEnd, method, target, minor, settings)
-        memory.offer(key, {name: value for name, value in vars(head).items() if name not in ("method", "target")})
-        return head
-    head = RequestHead()
-    head.__dict__.update(said)
-    head.method = method
-    head.target = target
+        memory.sections.offer(key, {name: value for name, value in vars(head).items() if name not in ("method", "target")})
+    else:
+        head = RequestHead()
+        head.__dict__.update(said)
+        head.method = method
+        head.target = target
+    memory.wholes.offer(block, head)
     return head
 
 

@@ -70,7 +70,7 @@ class TestRequestHeads(SynchronousTestCase):
             for name in ("method", "target", "minor", "length", "keepAlive", "upgrade", "expectsContinue", "mentionsTe",
                          "items", "connection", "authority"):  # fmt: skip
                 self.assertEqual(getattr(found, name), getattr(wanted, name), (line, name))
-        self.assertEqual(len(self.memory), 2)  # one for each version
+        self.assertEqual(len(self.memory.sections), 2)  # one for each version
 
     def test_theLinesAreShared(self) -> None:
         first, second, third = (
@@ -80,6 +80,12 @@ class TestRequestHeads(SynchronousTestCase):
         self.assertIsNot(first.lines, second.lines)
         third.replaceItems([])
         self.assertEqual(len(second.items), 1)
+
+    def test_theSameBytesAreTheSameHead(self) -> None:
+        block = b"GET /a HTTP/1.1\r\n" + LINES
+        heads = [parseRequestHead(block, SETTINGS, self.memory) for _ in range(4)]
+        self.assertIs(heads[2], heads[3])
+        self.assertEqual((heads[3].target, heads[3].length), (b"/a", 3))
 
     def test_theRequestLineIsStillChecked(self) -> None:
         good = b"GET / HTTP/1.1\r\n" + LINES
@@ -113,13 +119,13 @@ class TestRequestHeads(SynchronousTestCase):
         block = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
         for _ in range(3):
             self.assertRaises(ProxyError, parseRequestHead, block, SETTINGS, self.memory)
-        self.assertEqual(len(self.memory), 0)
+        self.assertEqual(len(self.memory.sections), 0)
 
     def test_whatDependsOnTheTargetIsNot(self) -> None:
         for line in (b"OPTIONS *", b"GET http://a.example/", b"CONNECT a.example:443", b"BREW /"):
             for _ in range(3):
                 parseRequestHead(line + b" HTTP/1.1\r\nHost: a.example\r\n\r\n", SETTINGS, self.memory)
-        self.assertEqual(len(self.memory), 0)
+        self.assertEqual(len(self.memory.sections), 0)
 
 
 class TestResponseHeads(SynchronousTestCase):
