@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import socket
 import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -198,49 +200,41 @@ async def test_nextUpstreamGetsTheWholeBody(network: Network) -> None:
         assert (await client.readMessage()).body == b"got it"
 
 
+@contextmanager
+def fullListener() -> Iterator[str]:
+    """The URL of a listener whose backlog is full: the kernel leaves further connections unanswered."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(4):
+            each = waiting.enter_context(socket.socket())
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"
+
+
 @pytest_twisted.ensureDeferred
 async def test_nextUpstreamIsAskedWhenOneDoesNotAcceptInTime(network: Network) -> None:
-    # A listener whose backlog is full: the kernel leaves further connections unanswered.
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        address = full.getsockname()
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(address)
-        try:
-            upstream = await network.upstream()
-            upstream.answer(response(b"alive"))
-            client = await (await network.proxy(f"http://127.0.0.1:{address[1]}", upstream, connectTimeout=0.3)).connect()
-            client.write(request())
-            assert (await client.readMessage()).body == b"alive"
-            await network.logged("connect_timeout", "trying another")
-        finally:
-            for each in waiting:
-                each.close()
+    with fullListener() as url:
+        upstream = await network.upstream()
+        upstream.answer(response(b"alive"))
+        client = await (await network.proxy(url, upstream, connectTimeout=0.3)).connect()
+        client.write(request())
+        assert (await client.readMessage()).body == b"alive"
+        await network.logged("connect_timeout", "trying another")
 
 
 @pytest_twisted.ensureDeferred
 async def test_upstreamThatDoesNotAcceptInTimeIs504(network: Network) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        address = full.getsockname()
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(address)
-        try:
-            proxy = await network.proxy(f"http://127.0.0.1:{address[1]}", connectTimeout=0.3)
-            client = await proxy.connect()
-            client.write(request())
-            assert (await client.readMessage()).code == 504
-            await network.logged("504 connect_timeout")
-            client.write(request())
-            await network.until(lambda: proxy.engine.inFlight, "nothing is asked")
-            client.abort()
-            await network.logged("499 client_closed")
-            assert next(iter(proxy.engine.pools)).total == 0
-        finally:
-            for each in waiting:
-                each.close()
+    with fullListener() as url:
+        proxy = await network.proxy(url, connectTimeout=0.3)
+        client = await proxy.connect()
+        client.write(request())
+        assert (await client.readMessage()).code == 504
+        await network.logged("504 connect_timeout")
+        client.write(request())
+        await network.until(lambda: proxy.engine.inFlight, "nothing is asked")
+        client.abort()
+        await network.logged("499 client_closed")
+        assert next(iter(proxy.engine.pools)).total == 0
 
 
 @pytest_twisted.ensureDeferred
