@@ -36,6 +36,19 @@ def checkSwitchRequest(head: RequestHead, acceptsConnect: bool) -> bytes:
     return TUNNEL
 
 
+def isEndedByRefusal(code: int, behind: int) -> bool:
+    """Whether the connection of a CONNECT that was not granted has to be closed, and what came behind it thrown away.
+
+    RFC 9931: a client that tunnels for others may have sent their bytes already, and read as requests they would be its own.
+    So it is always closed, but for a client that is asked who it is and has sent nothing yet: it says so on the same
+    connection, and what it would send without doing so is refused like this was.
+
+    @param code: of the answer.
+    @param behind: bytes that came behind the request.
+    """
+    return behind > 0 or code not in (401, 407)
+
+
 def checkUpgradeRequest(head: RequestHead) -> bytes:
     """What to ask the upstream to upgrade to; empty for nothing.
 

@@ -74,8 +74,8 @@ class TestConnect(ProxyTestCase):
             self.target = guarded(url)
             client = self.ask(CONNECT)
             self.seconds(1)
-            self.assertEqual(client.answer().code, code)
-            self.assertFalse(client.isEnded)
+            message = client.answer()
+            self.assertEqual((message.code, message.get(b"connection"), client.isEnded), (code, b"close", True))
         self.network.blackHole("10.0.0.2:443")
         self.target = guarded("http://10.0.0.2:443")
         client = self.ask(CONNECT)
@@ -140,7 +140,7 @@ class TestConnect(ProxyTestCase):
         message = client.answer()
         self.assertEqual((message.code, message.body), (403, b"no"))
         self.assertIsNotNone(origin.peer.closed)
-        self.assertFalse(client.isEnded)
+        self.assertTrue(client.isEnded)
 
     def test_pluginsThatSayItIsOpen(self) -> None:
         """Nobody but a target opens a tunnel."""
@@ -189,6 +189,35 @@ class TestConnect(ProxyTestCase):
         client.take()
         client.send(CONNECT)
         self.assertEqual(client.take(), OPENED)
+
+    def test_whatCameForTheTunnelIsNoRequest(self) -> None:
+        """RFC 9931 section 8: whoever is behind the client may have written it; so neither does a later request count."""
+        asked: list[bytes] = []
+
+        def refuse(inbound: InboundRequest, outbound: Any) -> Response:
+            asked.append(inbound.method)
+            return Response(self.code, [("Proxy-Authenticate", "Basic")])
+
+        self.proxy(directors=[director(refuse)], urls=[])
+        self.engine.acceptsConnect = True
+        smuggled = b"DELETE /all HTTP/1.1\r\nHost: a\r\n\r\n"
+        for code, behind in ((407, smuggled), (401, smuggled[:9]), (403, smuggled), (503, b""), (302, b"")):
+            self.code = code
+            client = self.ask(CONNECT + behind)
+            message = client.answer()
+            self.assertEqual((message.code, message.get(b"connection"), client.isEnded), (code, b"close", True))
+            client.send(smuggled)
+        self.assertEqual(set(asked), {b"CONNECT"})
+
+    def test_aRefusalWhileBytesCame(self) -> None:
+        """The same when they come while the target is being connected to."""
+        self.network.blackHole("10.0.0.1:443")
+        self.tunnels()
+        client = self.ask(CONNECT)
+        client.send(b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.seconds(11)
+        self.assertEqual((client.answer().code, client.isEnded), (504, True))
+        self.assertEqual(len(self.accessLog.lines), 1)
 
     def test_errorHandlers(self) -> None:
         def handle(request: InboundRequest, error: ProxyError) -> Response:

@@ -118,11 +118,22 @@ class Conversations:
 
     def test_pipeliningWithErrorsBetween(self: Any) -> None:
         """In order, and after a malformed one nothing more."""
-        data = get(b"/1") + post(b"x", *WEBSOCKET) + get(b"/3") + b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n" + get(b"/5")
-        data += b"nonsense\r\n\r\n" + get(b"/7")
-        answers = self.play(data, OK, OK, OK, ended=True)
-        self.assertEqual([each.code for each in answers], [200, 400, 200, 405, 200, 400])
-        self.assertEqual([request.target for request in self.requests], [b"/1", b"/3", b"/5"])
+        data = get(b"/1") + post(b"x", *WEBSOCKET) + get(b"/3") + b"nonsense\r\n\r\n" + get(b"/5")
+        answers = self.play(data, OK, OK, ended=True)
+        self.assertEqual([each.code for each in answers], [200, 400, 200, 400])
+        self.assertEqual([request.target for request in self.requests], [b"/1", b"/3"])
+
+    def test_pipeliningBehindARefusedUpgrade(self: Any) -> None:
+        """RFC 9110 section 7.8: the connection stays what it was, and what follows are requests like any others."""
+        answers = self.play(get(b"/1", *WEBSOCKET) + get(b"/2"), OK, OK)
+        self.assertEqual(len(answers), 2)
+        self.assertEqual([request.target for request in self.requests], [b"/1", b"/2"])
+
+    def test_pipeliningBehindCONNECT(self: Any) -> None:
+        """RFC 9931: what was meant for the tunnel that there is not could be anybody's."""
+        answers = self.play(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n" + get(b"/2"), ended=True)
+        self.assertEqual([(each.code, each.get(b"connection")) for each in answers], [(405, b"close")])
+        self.assertEqual(self.requests, [])
 
     def test_pipeliningWithAFailureBetween(self: Any) -> None:
         answers = self.play(get(b"/1") * 3, OK, lambda peer, request: peer.send(b"nonsense\r\n\r\n"), OK)

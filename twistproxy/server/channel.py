@@ -30,6 +30,7 @@ from twistproxy.sweep import NEVER
 from twistproxy.tcp import tune
 from twistproxy.tls.transport import SecureTransport
 from twistproxy.tunnel import TunnelEnd, canHalfClose
+from twistproxy.upgrade import isEndedByRefusal
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.guard import SWITCHED
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead, encodeLines
@@ -305,19 +306,12 @@ class ClientChannel(Protocol):
             self._writer.write([encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items)])
 
     def sendHead(
-        self,
-        code: int,
-        phrase: bytes,
-        items: Sequence[Item],
-        length: int,
-        announced: bytes = b"",
-        encoded: bytes | None = None,
+        self, code: int, phrase: bytes, items: Sequence[Item], length: int, announced: bytes = b"", encoded: bytes | None = None
     ) -> None:
         """The head of the answer, framed for this client."""
         head = self._head
-        minor = head.minor if head is not None else 1
-        toHead = head is not None and head.method == b"HEAD"
-        self._noBody = hasNoBody(code, toHead)
+        minor, method = (1, b"") if head is None else (head.minor, head.method)
+        self._noBody = hasNoBody(code, method == b"HEAD")
         self._chunked = False
         if length == SWITCHED:
             self._out.append(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase), items))
@@ -332,6 +326,8 @@ class ClientChannel(Protocol):
                 self._untilClose = True
         if not self._reader.isDone or self._engine.isDraining:
             self._keepAlive = False  # answered before the request was complete
+        elif method == b"CONNECT" and isEndedByRefusal(code, self._reader.buffered):
+            self._keepAlive = False
         if not self._keepAlive:
             framing = framing[:-2] + _CLOSE
         elif not minor:

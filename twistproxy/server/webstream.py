@@ -280,7 +280,8 @@ class WebStream:
             request.cookies[:0] = values.pop(b"set-cookie", [])
         for lower, each in values.items():
             headers.setRawHeaders(lower, each)
-        if not self._keepAlive or not self._isBodyComplete or self._engine.isDraining:
+        isConnect = request.method == b"CONNECT"  # see twistproxy.upgrade.isEndedByRefusal
+        if not self._keepAlive or not self._isBodyComplete or self._engine.isDraining or isConnect:
             self._closeAfterwards()
         self._headPending = True
 
