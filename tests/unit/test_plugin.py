@@ -110,7 +110,9 @@ class OptionsTests(PluginCase):
         )
 
     def test_twiceByPositionAndName(self) -> None:
-        self.assertEqual(self.problems("Everything", "a", header="b"), ("sample: gets 'header' twice",))
+        """Mostly that is a colon in a value."""
+        problem = r"once without its name: '//b'; within a plugin string a colon is written \:, as in http\://..."
+        self.assertEqual(self.problems("Everything", "//b", header="http"), (f"sample: gets 'header' twice, {problem}",))
 
     def test_tooManyArguments(self) -> None:
         self.assertEqual(self.problems("Picky", "1", "2"), ("sample: takes no argument '2' (its options: port)",))

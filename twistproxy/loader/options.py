@@ -112,7 +112,7 @@ def bindOptions(
             return None
 
     _takeArguments(described, args, given, take, problems)
-    _takeOptions(described, options, given, take, problems)
+    _takeOptions(described, options, given, take, problems, args)
     problems += [f"needs the option {each.name!r}" for each in described if each.isRequired and each.parameter not in given]
     if problems:
         raise ConfigurationError(*problems)
@@ -123,6 +123,7 @@ def bindOptions(
 
 
 _Take = Callable[["Option", Any], Any]
+_ESCAPE: Final = r"within a plugin string a colon is written \:, as in http\://..."
 
 
 def _takeArguments(
@@ -145,14 +146,18 @@ def _takeOptions(
     given: dict[str, Any],
     take: _Take,
     problems: list[str],
+    args: Sequence[Any],
 ) -> None:
+    places = [option.parameter for option in described if option.byPosition]
     named = [option for option in described if not option.any]
     byName = {name: option for option in named for name in (option.parameter, option.name)}
     rest = next((option for option in described if option.any), None)
     for name, value in options.items():
         option = byName.get(name)
         if option is not None and option.parameter in given:
-            problems.append(f"gets {option.name!r} twice")
+            at = places.index(option.parameter) if option.parameter in places else len(args)
+            unnamed = f", once without its name: {args[at]!r}; {_ESCAPE}" if at < len(args) else ""
+            problems.append(f"gets {option.name!r} twice{unnamed}")
         elif option is not None and option.many:
             given[option.parameter] = tuple(take(option, each) for each in (value if isinstance(value, list) else [value]))
         elif option is not None:
@@ -169,7 +174,7 @@ def _known(described: Sequence[Option]) -> str:
 
 def _hint(value: Any, described: Sequence[Option]) -> str:
     if isinstance(value, str) and value.startswith("//"):
-        return r"; within a plugin string a colon is written \:, as in http\://..."
+        return f"; {_ESCAPE}"
     return _known(described)
 
 
