@@ -12,9 +12,10 @@ Key = Callable[[InboundRequest], bytes | None]
 """Gives the key of a request; None or nothing when it has none: then it may go anywhere, and not all of them to one."""
 
 
-def keyFrom(text: str) -> Key:
+def keyFrom(text: str, *others: str) -> Key:
     """What makes the key of a request, from the text of the option.
 
+    @param others: words that the option may be, besides those that are known here.
     @raise ValueError: with a sentence for the person who wrote it.
     """
     kind, _, name = text.partition(":")
@@ -24,8 +25,8 @@ def keyFrom(text: str) -> Key:
         return _NAMED[kind](name.encode())
     if kind in _NAMED:
         raise ValueError(f"key: {kind} needs a name, as in {kind}\\:NAME")
-    known = ", ".join([*_NAMELESS, *(f"{each}:NAME" for each in _NAMED)])
-    raise ValueError(f"key: {text!r} is none of {known}{didYouMean(kind, [*_NAMELESS, *_NAMED])}")
+    known = ", ".join([*_NAMELESS, *others, *(f"{each}:NAME" for each in _NAMED)])
+    raise ValueError(f"key: {text!r} is none of {known}{didYouMean(kind, [*_NAMELESS, *others, *_NAMED])}")
 
 
 def cookieValues(request: InboundRequest, name: bytes) -> Iterator[bytes]:

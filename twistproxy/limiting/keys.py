@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import blake2b
 from ipaddress import IPv6Address
+from typing import Final
 
 from twistproxy.keys import Key, keyFrom
 from twistproxy.loader.building import loadName
 from twistproxy.messages import InboundRequest
+
+_LONGEST: Final = 64
+"""Bytes of a value that is remembered as it is; a hash stands for a longer one, for clients may send long ones without end."""
 
 
 def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
@@ -23,11 +28,13 @@ def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
     if "." in text and ":" not in text:
         key: Key = loadName(text)
     else:
-        key = keyFrom(text)
+        key = keyFrom(text, "route")
 
     def keyOf(request: InboundRequest) -> bytes:
         value = key(request)
-        return b"=" + value if value else clientNetwork(request.client.host)
+        if not value:
+            return clientNetwork(request.client.host)
+        return b"=" + value if len(value) <= _LONGEST else b"#" + blake2b(value, digest_size=16).digest()
 
     return keyOf
 

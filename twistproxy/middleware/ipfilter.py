@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zope.interface import implementer
@@ -25,12 +25,12 @@ class IPFilter:
     @param deny: the same.
     """
 
-    def __init__(self, allow: str = "", deny: str = "") -> None:
+    def __init__(self, allow: Sequence[str] = (), deny: Sequence[str] = ()) -> None:
         """@raise ValueError: with a sentence for the person who wrote it."""
-        if not (allow or deny):
-            raise ValueError("wants allow or deny")
         self._allow = _networks("allow", allow)
         self._deny = _networks("deny", deny)
+        if not (self._allow or self._deny):
+            raise ValueError("wants allow or deny")
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
@@ -40,8 +40,8 @@ class IPFilter:
         return proceed()
 
 
-def _networks(name: str, text: str) -> tuple[Network, ...]:
+def _networks(name: str, written: Sequence[str]) -> tuple[Network, ...]:
     try:
-        return parseNetworks(text)
+        return parseNetworks(",".join(written))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Any
 
 from tests.unit.builtin import MiddlewareTestCase, asked
 from twistproxy.errors import FORBIDDEN
 
 
 class TestIPFilter(MiddlewareTestCase):
-    def passes(self, written: str, *hosts: str, refused: bool = False) -> None:
+    def passes(self, written: Any, *hosts: str, refused: bool = False) -> None:
         for host in hosts:
             result = self.around(written, asked(peer=host))
             self.assertIs(result, FORBIDDEN if refused else self.answer, f"{written} {host}")
@@ -29,6 +30,11 @@ class TestIPFilter(MiddlewareTestCase):
         self.passes(written, "10.1.2.3")
         self.passes(written, "10.9.2.3", "192.0.2.7", refused=True)
 
+    def test_inATable(self) -> None:
+        written = {"use": "ip-filter", "allow": ["10.0.0.0/8", "127.0.0.1"], "deny": ["10.9.0.0/16"]}
+        self.passes(written, "10.1.2.3", "127.0.0.1")
+        self.passes(written, "10.9.2.3", "192.0.2.7", refused=True)
+
     def test_unixSockets(self) -> None:
         self.passes("ip-filter:allow=unix", "")
         self.passes("ip-filter:deny=unix", "", refused=True)
@@ -41,6 +47,7 @@ class TestIPFilter(MiddlewareTestCase):
         self.assertIs(self.around("ip-filter:deny=192.0.2.0/24", request), self.answer)
 
     def test_mistakes(self) -> None:
-        self.refuses("ip-filter", "ip-filter: wants allow or deny")
+        for written in ("ip-filter", "ip-filter:allow=", "ip-filter:allow=,", {"use": "ip-filter", "allow": []}):
+            self.refuses(written, "ip-filter: wants allow or deny")
         unknown = "does not appear to be an IPv4 or IPv6 network"
         self.refuses("ip-filter:allow=10.0.0.0/33", f"ip-filter: allow: '10.0.0.0/33' {unknown}")

@@ -1,0 +1,29 @@
+"""L{twistproxy.limiting.keys}: by what limits tell requests apart."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.builtin import asked
+from twistproxy.limiting.keys import limitKey
+
+
+class TestLimitKey(SynchronousTestCase):
+    def test_longValuesAreNotRemembered(self) -> None:
+        """A client that sends another long one with each request must not fill the memory."""
+        key = limitKey("header:X-User")
+        long = [key(asked(b"/", (b"X-User", b"x" * 60000 + end))) for end in (b"1", b"2", b"1")]
+        self.assertEqual(long[0], long[2])
+        self.assertNotEqual(long[0], long[1])
+        self.assertLess(len(long[0]), 100)
+
+    def test_noValueCountsForTheClient(self) -> None:
+        key = limitKey("header:X-User")
+        self.assertEqual(key(asked()), limitKey("client")(asked()))
+        named = asked(b"/", (b"X-User", key(asked())))  # whoever names himself like another's address
+        self.assertNotEqual(key(named), key(asked()))
+
+    def test_mistakes(self) -> None:
+        error = self.assertRaises(ValueError, limitKey, "rout")
+        known = "client, host, path, target, route, header:NAME, cookie:NAME, query:NAME"
+        self.assertEqual(str(error), f"key: 'rout' is none of {known}; did you mean 'route'?")
