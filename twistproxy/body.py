@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from twistproxy.errors import BODY_TOO_LARGE, BodyTooLarge, ErrorKind
+from twistproxy.errors import BODY_TOO_LARGE, BodyTooLarge, ErrorKind, ProxyError
 from twistproxy.messages import Item
 from twistproxy.splicing import Flow, FlowSource
 
@@ -80,6 +80,7 @@ class Body:
     error: Exception | None = None
     trailers: list[Item] = []
     contents: bytes | None = None
+    _most: int | None = None
     _held = 0
     _sink: BodySink | None = None
     _paused = False
@@ -117,7 +118,7 @@ class Body:
             a response's) or with what broke the message.
         """
         if self.contents is not None:
-            return succeed(self.contents) if len(self.contents) <= limit else fail(self._over(limit))
+            return succeed(self.contents) if len(self.contents) <= limit else fail(self._tooLong(limit))
         if self.error is not None:
             return fail(self.error)
         if self._sink is not None or self._deferred is not None:
@@ -132,9 +133,26 @@ class Body:
 
     # What the side where it comes from does.
 
+    def limitTo(self, most: int | None, length: int) -> None:
+        """Take no more than so many bytes.
+
+        @param most: None for any number.
+        @param length: what the message says of it; negative when it says nothing.
+        @raise ProxyError: when it is longer.
+        """
+        if most is not None:
+            if max(length, self.size) > most:
+                raise self._over(most)
+            self._most = most
+
     def dataReceived(self, data: bytes) -> None:
-        """A piece came in."""
+        """A piece came in.
+
+        @raise ProxyError: when it is longer than it may be; a sink gets nothing of the piece.
+        """
         self.size += len(data)
+        if self._most is not None and self.size > self._most:
+            raise self._over(self._most)
         if self._sink is not None:
             self._sink.bodyReceived(data)
             return
@@ -221,7 +239,7 @@ class Body:
     def _advanceReading(self, reading: Deferred[bytes]) -> None:
         if self._held > self._limit:
             self._deferred = None
-            reading.errback(self._over(self._limit))
+            reading.errback(self._tooLong(self._limit))
         elif self.ended:
             self._deferred = None
             self.contents = b"".join(self._chunks)
@@ -238,7 +256,10 @@ class Body:
     def _readCancelled(self, reading: Deferred[bytes]) -> None:
         self._deferred = None
 
-    def _over(self, limit: int) -> BodyTooLarge:
+    def _over(self, most: int) -> ProxyError:
+        return ProxyError(self._tooLarge, f"more than {most} bytes")
+
+    def _tooLong(self, limit: int) -> BodyTooLarge:
         return BodyTooLarge(self._tooLarge, f"longer than the {limit} bytes that a plugin reads")
 
 

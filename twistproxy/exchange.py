@@ -117,18 +117,18 @@ class Exchange:
     def start(self) -> None:
         """Go. The segment that completed the head was parsed to its end."""
         head = self._head
-        if head.upgrade or head.method == b"CONNECT":
-            try:
+        try:
+            if head.upgrade or head.method == b"CONNECT":
                 self._upgrade = checkSwitchRequest(head, self._engine.acceptsConnect)
-            except ProxyError as error:
-                self.fail(error)
-                return
-        self.route = route = self._engine.routeFor(self.inbound)
-        if route is None:
-            self.fail(ProxyError(errors.NO_ROUTE))
+            self.route = route = self._engine.routeFor(self.inbound)
+            if route is None:
+                raise ProxyError(errors.NO_ROUTE)
+            self.settings = route.settings or self.settings
+            if head.length:
+                self.inbound.body.limitTo(self.settings.maxBodyBytes, head.length)
+        except ProxyError as error:
+            self.fail(error)
             return
-        if route.settings is not None:
-            self.settings = route.settings
         if route.middleware:
             self._onion = onion = Onion(self, route.middleware, self._engine.sweeper, self.settings.hookTimeout)
             onion.run()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from tests.unit.support import (
     OK,
     SWITCHED,
@@ -22,7 +24,10 @@ from tests.unit.support import (
     never,
     post,
 )
-from twistproxy.messages import Upstream
+from twistproxy.engine import Route
+from twistproxy.errors import BODY_TOO_LARGE, ProxyError
+from twistproxy.messages import InboundRequest, Response, Upstream
+from twistproxy.settings import Settings
 from twistproxy.testing import RawPeer
 
 
@@ -476,6 +481,59 @@ class TestSizes(ProxyTestCase):
         self.assertEqual(self.code(post(b"x" * 101)[:-101]), 413)
         self.assertEqual(self.code(long + chunked(b"x" * 50, b"x" * 50)), 200)
         self.assertEqual(self.code(long + b"32\r\n" + b"x" * 50 + b"\r\n33\r\n" + b"x" * 51), 413)
+
+    def test_theNextBodyIsCountedAnew(self) -> None:
+        self.proxy(OK, settings={"maxBodyBytes": 100})
+        one = get(b"/", b"Transfer-Encoding: chunked", method=b"POST") + chunked(b"x" * 60)
+        self.assertEqual([each.code for each in self.ask(one + one).answers(b"POST", b"POST")], [200, 200])
+
+    def test_tooLongInsteadOfA100(self) -> None:
+        """It is said at once, and nobody is asked."""
+        self.proxy(OK, settings={"maxBodyBytes": 100})
+        client = self.ask(get(b"/", b"Content-Length: 101", b"Expect: 100-continue", method=b"PUT"))
+        self.assertEqual((client.answer(b"PUT").code, client.isEnded), (413, True))
+        self.assertEqual((self.origin.peers, self.accessLog.lines), ([], [(413, "body_too_large")]))
+        self.assertEqual(self.accessLog.exchanges[0].inbound.method, b"PUT")
+
+    def test_theBodyOfARoute(self) -> None:
+        """A route may take more than the others, and less."""
+        proxy = self.proxy(OK, settings={"maxBodyBytes": 100})
+        before = proxy.engine.routeFor
+
+        def routeFor(request: InboundRequest) -> Route | None:
+            route = before(request)
+            most = {b"/much": 1000, b"/little": 10, b"/any": None}.get(request.path, 100)
+            return None if route is None else evolve(route, settings=Settings(maxBodyBytes=most))
+
+        self.engine.routeFor = routeFor
+        for path, most in ((b"/much", 1000), (b"/little", 10), (b"/", 100)):
+            for start, body in (
+                (b"Content-Length: %d" % most, b"x" * most),
+                (b"Transfer-Encoding: chunked", chunked(b"x" * most)),
+            ):
+                self.assertEqual(self.code(get(path, start, method=b"POST") + body), 200, path)
+            self.assertEqual(self.code(get(path, b"Content-Length: %d" % (most + 1), method=b"POST")), 413, path)
+            for body in (chunked(b"x" * (most + 1)), chunked(b"x" * most, b"x")):
+                self.assertEqual(self.code(get(path, b"Transfer-Encoding: chunked", method=b"POST") + body), 413, path)
+        self.assertEqual(self.code(get(b"/any", b"Content-Length: 2000", method=b"POST") + b"x" * 2000), 200)
+
+    def test_aPluginThatReadsSaysItToo(self) -> None:
+        """A body that outgrows the limit ends the reading of it."""
+        ended: list[Any] = []
+
+        class Reads:
+            async def around(self, request: InboundRequest, proceed: Any) -> Response:
+                try:
+                    await request.body.read(10000)
+                except ProxyError as error:
+                    ended.append(error.kind)
+                    raise
+                raise AssertionError("it was not too long")
+
+        self.proxy(OK, settings={"maxBodyBytes": 100}, middleware=[Reads()])
+        client = self.ask(get(b"/", b"Transfer-Encoding: chunked", method=b"POST") + b"32\r\n" + b"x" * 50 + b"\r\n")
+        client.send(b"33\r\n" + b"x" * 51 + b"\r\n")
+        self.assertEqual((client.answer(b"POST").code, ended), (413, [BODY_TOO_LARGE]))
 
     def test_theBodyInTheMiddle(self) -> None:
         self.proxy(None, settings={"maxBodyBytes": 100})

@@ -15,6 +15,7 @@ ROUTE_SETTINGS: Final = frozenset(
         "explain",
         "hookTimeout",
         "lenientUpgrade",
+        "maxBodyBytes",
         "maxInformational",
         "maxReplayBytes",
         "maxTries",

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from twistproxy.body import EMPTY, Body
 from twistproxy.delivery import hasNoBody
 from twistproxy.errorpage import statusPhrase
-from twistproxy.errors import BODY_TOO_LARGE, CLIENT_TIMEOUT, INTERNAL, ProxyError
+from twistproxy.errors import CLIENT_TIMEOUT, INTERNAL, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item, Response
 from twistproxy.server._twisted import IncomingBody, speaksHttp1, takeOver
@@ -118,7 +118,6 @@ class WebStream:
 
     def _checkLength(self, head: RequestHead) -> None:
         """Whether the guard reads the same framing in the head as the channel that decodes the body, and likes it."""
-        limit = self._engine.settings.maxBodyBytes
         if self._incoming is not None:
             length = CHUNKED if self._incoming.length is None else self._incoming.length
             if length != head.length:
@@ -128,8 +127,6 @@ class WebStream:
             length = self._spooled.left
             if head.length not in (length, CHUNKED) and self._isHttp1:
                 raise bad("the length of the body is not clear")
-        if limit is not None and length > limit:
-            raise ProxyError(BODY_TOO_LARGE, f"more than {limit} bytes")
 
     def _openBody(self, head: RequestHead) -> Body:
         if self._incoming is not None:
@@ -163,9 +160,7 @@ class WebStream:
             self._clientFailed(error)
 
     def _bodyArrived(self, data: bytes, ended: bool) -> None:
-        body, limit = self._body, self._engine.settings.maxBodyBytes
-        if limit is not None and body.size + len(data) > limit:
-            raise ProxyError(BODY_TOO_LARGE, f"more than {limit} bytes")
+        body = self._body
         if data:
             body.dataReceived(data)
         if ended:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from twistproxy.errors import BODY_TOO_LARGE, UPSTREAM_CLOSED, ProxyError
+from twistproxy.errors import UPSTREAM_CLOSED, ProxyError
 from twistproxy.messages import Item
 from twistproxy.settings import Settings
 from twistproxy.wire.chunked import ChunkedDecoder, ChunkError
@@ -157,14 +157,13 @@ class _Reader:
 class RequestReader(_Reader):
     """Reads one client's requests, one after another."""
 
-    __slots__ = ("_emptyLine", "_memory", "_received")
+    __slots__ = ("_emptyLine", "_memory")
 
     def __init__(self, settings: Settings, memory: RequestMemory | None = None) -> None:
         """@param memory: of heads that came before."""
         super().__init__(settings)
         self._memory = memory
         self._emptyLine = False  # whether one was skipped before this head
-        self._received = 0
 
     @property
     def isInBody(self) -> bool:
@@ -186,15 +185,9 @@ class RequestReader(_Reader):
         if not self._inBody:
             return self._nextHead() if self._buffer else None
         try:
-            event = self._nextOfBody()
+            return self._nextOfBody()
         except ChunkError as error:
             raise bad(str(error)) from None
-        limit = self._settings.maxBodyBytes
-        if limit is not None and isinstance(event, bytes):
-            self._received += len(event)
-            if self._received > limit:
-                raise ProxyError(BODY_TOO_LARGE, f"more than {limit} bytes")
-        return event
 
     def _nextHead(self) -> RequestHead | None:
         if self._buffer[:1] in b"\r\n" and not self._skipEmptyLine():
@@ -205,11 +198,6 @@ class RequestReader(_Reader):
             self._scanned = len(self._buffer)
             return None
         head = parseRequestHead(block, self._settings, self._memory)
-        limit = self._settings.maxBodyBytes
-        if limit is not None:
-            self._received = 0
-            if head.length > limit:
-                raise ProxyError(BODY_TOO_LARGE, f"more than {limit} bytes")
         self._begin(head.length)
         return head
 

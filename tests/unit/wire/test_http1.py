@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.errors import BAD_REQUEST, BODY_TOO_LARGE, UPSTREAM_CLOSED, UPSTREAM_PROTOCOL, ErrorKind, ProxyError
+from twistproxy.errors import BAD_REQUEST, UPSTREAM_CLOSED, UPSTREAM_PROTOCOL, ErrorKind, ProxyError
 from twistproxy.settings import Settings
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, ResponseHead, ResponseReader
 
@@ -167,22 +167,6 @@ class RequestReaderTests(ReaderTestCase):
         self.assertIsInstance(self.reader.nextEvent(), RequestHead)
         self.assertEqual(self.reader.nextEvent(), b"hello")
         self.assertRaises(ProxyError, self.reader.nextEvent)
-
-    def test_lengthOverTheLimitIsRefusedWithTheHead(self) -> None:
-        self.reader = RequestReader(Settings(maxBodyBytes=4))
-        self.assertFails(BODY_TOO_LARGE, (POST % 1)[:-5])
-
-    def test_chunksOverTheLimitAreRefused(self) -> None:
-        self.reader = RequestReader(Settings(maxBodyBytes=4))
-        self.assertFails(BODY_TOO_LARGE, CHUNKS % 1)
-        self.reader = RequestReader(Settings(maxBodyBytes=4))
-        self.assertFails(BODY_TOO_LARGE, *map(bytes, zip(CHUNKS % 1)))
-
-    def test_bodyAtTheLimitIsNotRefusedNorTheNextOne(self) -> None:
-        self.reader = RequestReader(Settings(maxBodyBytes=5))
-        for _ in range(2):
-            self.assertEqual(self.feed(CHUNKS % 1), [b"/1", b"hello", [b"1"]])
-            self.reader.startNextMessage()
 
     def test_faultsAtALimitAreTheSameHoweverTheyAreCut(self) -> None:
         settings = Settings(maxHeadBytes=60, maxTargetBytes=8)
