@@ -55,8 +55,11 @@ class Answer:
     """One answer. It is the source of its response's body for plugins, and the sink of the body that is delivered.
 
     Its L{Body} is made when it is first needed: most plugins do not look at bodies.
+
+    @ivar holds: see L{twistproxy.stages.StagedBody}.
     """
 
+    holds = 0
     _stream: Body | None = None
 
     def __init__(
@@ -168,7 +171,7 @@ class Answer:
         """It is wanted again."""
         self._owner.resumeResponse()
 
-    # For the stages: twistproxy.pacing.BodyControl, with the two above.
+    # For the stages: twistproxy.stages.StagedBody, with the two above.
 
     def flush(self) -> None:
         """Write what was sent."""

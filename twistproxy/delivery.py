@@ -13,8 +13,8 @@ from twistproxy.body import EMPTY, Body, BodySink
 from twistproxy.errorpage import statusPhrase
 from twistproxy.forwarding import HOP_BY_HOP
 from twistproxy.messages import Item, Response
-from twistproxy.pacing import BodyControl
 from twistproxy.splicing import Flow, FlowSource
+from twistproxy.stages import StagedBody, chained
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.guard import UNTIL_CLOSE
 
@@ -166,8 +166,8 @@ def _withoutExactBytes(items: list[Item], filters: list[Any]) -> list[Item]:
     ]
 
 
-def throughFilters(response: Response, sink: BodySink, control: BodyControl) -> BodySink:
+def throughFilters(response: Response, sink: BodySink, body: StagedBody) -> BodySink:
     """The sink for a Response's body: C{sink} behind the response's filters and stages, if it has any."""
-    for stage in reversed(response.stages or ()):
-        sink = stage(sink, control)
+    if response.stages:
+        sink = chained(response.stages, sink, body)
     return _Filtered(response.filters, sink) if response.filters else sink

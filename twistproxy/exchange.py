@@ -316,8 +316,8 @@ class Exchange:
             self._asking.pauseResponse()
 
     def resumeResponse(self) -> None:
-        """Have it go on, unless the client is what holds it up."""
-        if not self._clientPaused and self._asking is not None:
+        """Have it go on, unless the client or a stage is what holds it up."""
+        if not (self._clientPaused or self._asking is None or (self._answer is not None and self._answer.holds)):
             self._asking.resumeResponse()
 
     def answerUnwanted(self) -> None:

@@ -1,13 +1,11 @@
-"""Bodies at a pace: what stands between an answer's body and its client, and lets go of it in its own time.
+"""Bodies at a pace: the L{stages<twistproxy.stages>} that slow a body, or break it off.
 
-A stage holds what it may not send yet, has the upstream paused when that gets too much, and is closed with its exchange.
 When how much may go is decided by a L{Pace}, which knows neither transports nor timers.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -17,29 +15,10 @@ from twistproxy.body import HIGH_WATER, BodySink
 from twistproxy.errors import ProxyError
 from twistproxy.messages import InboundRequest, Item
 from twistproxy.splicing import FlowSource
+from twistproxy.stages import BodyControl, Stage
 
 LOW_WATER: Final = HIGH_WATER // 2
-"""Bytes held, at which the upstream may send again."""
-
-
-class BodyControl(Protocol):
-    """What a stage can do about the body that passes through it."""
-
-    def pauseBody(self) -> None:
-        """Have the upstream send no more for now."""
-
-    def resumeBody(self) -> None:
-        """Have it go on."""
-
-    def flush(self) -> None:
-        """Write what was sent: for whoever sends in its own time."""
-
-    def breakOff(self, error: ProxyError) -> None:
-        """End the answer here, and the connection, so that the client can tell."""
-
-
-Stage = Callable[[BodySink, BodyControl], BodySink]
-"""Makes, for one answer, what stands before a sink."""
+"""Bytes held, at which the source may send again."""
 
 
 class Pace(Protocol):
@@ -79,7 +58,7 @@ class PacedBody:
         self._sink = sink
         self._control = control
         self._pieces: deque[bytes] = deque()
-        self._held = 0
+        self._held = self._at = 0  # the second in the first piece
         self._trailers: list[Item] | None = None
         self._timer: IDelayedCall | None = None
         self._isPaused = self._isSending = self._isOver = False
@@ -102,7 +81,7 @@ class PacedBody:
         self._advance()
         if self._held > HIGH_WATER and not self._isOver and self._trailers is None:
             self._isPaused = True
-            self._control.pauseBody()  # again, if the client has had it resumed
+            self._control.pauseBody()  # again, if somebody else has had it resumed
 
     def bodyEnded(self, trailers: list[Item]) -> None:
         """L{BodySink}."""
@@ -147,15 +126,17 @@ class PacedBody:
 
     def _send(self, size: int) -> None:
         while size and not self._isOver:
-            piece = self._pieces[0]
-            if len(piece) <= size:
+            piece, start = self._pieces[0], self._at
+            if len(piece) - start <= size:
                 self._pieces.popleft()
+                self._at = 0
+                sent = piece[start:] if start else piece
             else:
-                self._pieces[0] = piece[size:]
-                piece = piece[:size]
-            size -= len(piece)
-            self._held -= len(piece)
-            self._sink.bodyReceived(piece)
+                self._at = start + size
+                sent = piece[start : self._at]
+            size -= len(sent)
+            self._held -= len(sent)
+            self._sink.bodyReceived(sent)
 
     def _end(self) -> None:
         self._timer = None

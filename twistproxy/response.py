@@ -9,7 +9,7 @@ from twistproxy.headers import BAD_VALUE, Headers, HeadersLike, Item
 if TYPE_CHECKING:
     from twistproxy.body import Body
     from twistproxy.outcomes import Upstream
-    from twistproxy.pacing import Stage
+    from twistproxy.stages import Stage
 
 
 class BodyHolder(Protocol):

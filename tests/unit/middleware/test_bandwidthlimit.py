@@ -89,6 +89,29 @@ class TestMemory(ProxyTestCase):
         self.network.advance(110)
         self.assertEqual(len(client.answer().body), SIZE)
 
+    def test_aFastOneInFrontOfASlowOne(self) -> None:
+        """Whoever is slowest holds the upstream, also when another has taken all that it held."""
+        limits = [built(IMiddleware, f"bandwidth-limit:rate={each}:burst=0", reactor=self.network) for each in (2000, 1000000)]
+        self.proxy(answer(b"x" * 4 * SIZE), middleware=limits)
+        client = self.ask(get())
+        for _ in range(40):
+            self.network.advance(0.1)
+        self.assertLess(4 * SIZE - len(client.received) - self.origin.peer.transport.buffered, 8 * HIGH_WATER)
+
+    def test_aClientThatGoesOnMeanwhile(self) -> None:
+        """Does not have the upstream go on while the stage has enough."""
+        limit = built(IMiddleware, "bandwidth-limit:rate=100KiB:burst=0", reactor=self.network)
+        self.network.socketBuffer = 1000
+        self.proxy(answer(b"x" * SIZE), middleware=[limit])
+        client = self.ask(get())
+        client.raw.pause()
+        for _ in range(67):
+            self.network.advance(0.01)
+        waiting = self.origin.peer.transport.buffered
+        client.raw.resume()
+        self.network.pump()
+        self.assertEqual(self.origin.peer.transport.buffered, waiting)
+
 
 class TestOptions(PluginTestCase):
     interface = IMiddleware
