@@ -32,6 +32,7 @@ from twistproxy.replay import Replay
 from twistproxy.retrying import consult, isIdempotent, keepsBody
 from twistproxy.roundtrip import RoundTrip
 from twistproxy.settings import Settings
+from twistproxy.standin import StandIn
 from twistproxy.upstream.candidates import Candidates
 from twistproxy.upstream.group import UpstreamGroup
 from twistproxy.upstream.waiting import Place
@@ -100,12 +101,18 @@ class Asking:
             self._asker.fail(ProxyError(NO_UPSTREAM, "the route has no pool"))
             return
         self._group = group
+        standIn = self._asker.inbound.standIn
+        if standIn is not None and self._isRefused(standIn, group.name):
+            return
         group.asked += 1
         self._pick(group)
 
     def askOnly(self, upstream: Upstream) -> None:
         """Ask C{upstream} and nobody else."""
         self._only = upstream
+        standIn = self._asker.inbound.standIn
+        if standIn is not None and self._isRefused(standIn, upstream.key):
+            return
         if self._asker.settings.explain:
             self._choice = Choice("", "a director", ((upstream.key, None),), ())
         if upstream.key in self._engine.pools.room.full:
@@ -298,6 +305,14 @@ class Asking:
 
     # When all of a pool have failed: another pool, if the request has one.
 
+    def _isRefused(self, standIn: StandIn, asked: str) -> bool:
+        """Whether middleware wants those in their place rather than the upstreams; if so, it is seen to."""
+        standIn.asked = asked
+        if standIn.refusal is None:
+            return False
+        self._fail(standIn.refusal, False)
+        return True
+
     def _fail(self, error: ProxyError, sent: bool) -> None:
         """Nobody has answered as is wanted.
 
@@ -307,11 +322,11 @@ class Asking:
         if backup is None:
             self._asker.fail(error)
         else:
-            self._askBackup(backup, error)
+            self._askBackup(backup, error, error)
 
     def _isForBackup(self, response: Response) -> bool:
         """Whether the backup's answer is wanted rather than this; if so, it is asked."""
-        if self._asker.inbound.backup is None:
+        if self._asker.inbound.standIn is None:
             return False
         backup = self._backup(response.code, True)
         if backup is None:
@@ -319,25 +334,31 @@ class Asking:
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.abandon("")
-        self._askBackup(backup, ProxyError(STATUS_REFUSED, f"the backup is asked rather than to pass on a {response.code}"))
+        refusal = ProxyError(STATUS_REFUSED, f"the backup is asked rather than to pass on a {response.code}")
+        self._askBackup(backup, refusal, response.code)
         return True
 
     def _backup(self, status: int, sent: bool) -> UpstreamGroup | None:
         """The pool to ask now, if any: never a second time, and not where that could do something twice."""
         asker = self._asker
-        if asker.inbound.backup is None:
+        standIn = asker.inbound.standIn
+        if standIn is None or standIn.insteadOf is not None:
             return None
-        name, statuses = asker.inbound.backup
-        group = self._engine.groups.get(name)
-        if group is None or group is self._group or status not in statuses or self._isLate():
+        group = self._engine.groups.get(standIn.pool)
+        if group is None or group is self._group or status not in standIn.statuses or self._isLate():
             return None
         if sent and not (isIdempotent(asker.outbound) and self._isBodyKept()):
             return None
         return group if group.candidates else None
 
-    def _askBackup(self, backup: UpstreamGroup, error: ProxyError) -> None:
-        """@param error: what those who were asked have failed with."""
-        upstream = self._asker.upstream
+    def _askBackup(self, backup: UpstreamGroup, error: ProxyError, insteadOf: ProxyError | int) -> None:
+        """
+        @param error: what those who were asked have failed with.
+        @param insteadOf: see L{StandIn}.
+        """
+        standIn, upstream = self._asker.inbound.standIn, self._asker.upstream
+        assert standIn is not None
+        standIn.insteadOf = insteadOf
         if upstream is not None and upstream not in self._tried:
             self._engine.attemptFailed(self._asker.inbound, upstream, error)
         self.lastError = error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -22,6 +22,7 @@ from twistproxy.response import BodyHolder, Response
 
 if TYPE_CHECKING:
     from twistproxy.body import Body
+    from twistproxy.standin import StandIn
     from twistproxy.tls.client import CertificateSource, ClientCertificate
     from twistproxy.wire.proxyprotocol import ProxyHeader
 
@@ -48,9 +49,6 @@ __all__ = [
     "isToken",
     "splitTarget",
 ]
-
-BACKUP: Final = "twistproxy.backup"
-"""Where C{state} of a request has who else may be asked: a pool's name, and the statuses for which it is."""
 
 USER: Final = "twistproxy.user"
 """Where C{state} of a request has the name that its client has proved to be its own."""
@@ -130,11 +128,12 @@ class InboundRequest:
     @ivar body: read it by C{await request.body.read(limit)}; else it streams.
     @ivar outbound: the request that will be sent on.
     @ivar finishers: what L{whenFinished} was given; None for nothing.
+    @ivar standIn: who takes the place of upstreams that fail; None for nobody.
     """
 
     __slots__ = (
         "_client", "_connection", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme",
-        "_state", "_target", "body", "finishers", "outbound",
+        "_state", "_target", "body", "finishers", "outbound", "standIn",
     )  # fmt: skip
 
     body: Body
@@ -166,6 +165,7 @@ class InboundRequest:
         self._id = ""
         self._state: dict[Any, Any] | None = None
         self.finishers: list[Callable[[Any], None]] | None = None
+        self.standIn: StandIn | None = None
 
     @property
     def method(self) -> bytes:
@@ -251,11 +251,6 @@ class InboundRequest:
             return False
         transport.abortConnection()
         return True
-
-    @property
-    def backup(self) -> tuple[str, Container[int]] | None:
-        """As C{state[BACKUP]} has it."""
-        return None if self._state is None else self._state.get(BACKUP)
 
     @property
     def user(self) -> str:

@@ -16,7 +16,8 @@ from twistproxy.errors import CLIENT_CLOSED, ProxyError
 from twistproxy.fixedanswer import FixedAnswer, checkedStatus
 from twistproxy.headeredits import HeaderValues
 from twistproxy.interfaces import IErrorHandler, IMiddleware
-from twistproxy.messages import BACKUP, InboundRequest, Response
+from twistproxy.messages import InboundRequest, Response
+from twistproxy.standin import StandIn
 from twistproxy.statuses import Statuses, StatusWords
 
 _log: Final = Logger(namespace="twistproxy.error")
@@ -60,7 +61,7 @@ class Fallback:
         self._status = None if status is None else checkedStatus(status)
         self._answer = FixedAnswer(body, file, contentType, headers)
         self._on = Statuses(on, "on")
-        self._backup = (pool, self._on) if pool else None
+        self._pool = pool
 
     def handle(self, request: InboundRequest, error: ProxyError) -> Response | None:
         """L{IErrorHandler.handle}: the answer, if it is for this failure."""
@@ -68,8 +69,10 @@ class Fallback:
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
-        if self._backup is not None:
-            request.state[BACKUP] = self._backup
+        if self._pool:
+            if request.standIn is None:
+                request.standIn = StandIn()
+            request.standIn.pool, request.standIn.statuses = self._pool, self._on
             if not self._isAnswering:
                 return proceed()
         return proceed().addCallbacks(self._answered, self._failed, errbackArgs=(request,))

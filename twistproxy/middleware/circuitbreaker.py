@@ -65,23 +65,44 @@ class CircuitBreaker:
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
-        now = self._seconds()
+        now, standIn = self._seconds(), request.standIn
+        if standIn is not None and standIn.refusal is not None:
+            return proceed()  # another breaker, outside of this, lets no upstream be asked
         wait = self.breaker.admit(now)
         if wait:
-            raise ProxyError(CIRCUIT_OPEN, f"circuit-breaker: {self.breaker.state.value}", [("Retry-After", str(ceil(wait)))])
-        return proceed().addCallbacks(self._answered, self._failed, (now,), {}, (now,), {})
+            open = ProxyError(CIRCUIT_OPEN, f"circuit-breaker: {self.breaker.state.value}", [("Retry-After", str(ceil(wait)))])
+            if standIn is None:
+                raise open
+            standIn.refusal = open
+            return proceed()
+        return proceed().addCallbacks(self._answered, self._failed, (now, request), {}, (request,), {})
 
-    def _answered(self, response: Response, started: float) -> Response:
-        if response.upstream is not None:
+    def _answered(self, response: Response, started: float, request: InboundRequest) -> Response:
+        if not self._isInsteadOf(request) and response.upstream is not None:
             now = self._seconds()
             self._record(now, response.code >= 500 or self._isSlow(now - started))
         return response
 
-    def _failed(self, failure: Failure, started: float) -> Failure:
-        error = failure.value
+    def _failed(self, failure: Failure, request: InboundRequest) -> Failure:
+        if not self._isInsteadOf(request):
+            self._recordFailure(failure.value)
+        return failure
+
+    def _isInsteadOf(self, request: InboundRequest) -> bool:
+        """Whether this is of the pool that C{fallback} asks instead; if so, what those had to tell who are watched here counts,
+        unless they were not asked at all, as a breaker within this wanted it."""
+        standIn = request.standIn
+        if standIn is None or standIn.insteadOf is None:
+            return False
+        if isinstance(standIn.insteadOf, int):
+            self._record(self._seconds(), standIn.insteadOf >= 500)
+        else:
+            self._recordFailure(standIn.insteadOf)
+        return True
+
+    def _recordFailure(self, error: object) -> None:
         if isinstance(error, ProxyError) and error.kind.fault is Fault.UPSTREAM:
             self._record(self._seconds(), True)
-        return failure
 
     def _isSlow(self, seconds: float) -> bool:
         return 0 < self._latency < seconds
