@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ ALGORITHMS: Final = tuple(sorted(set(get_default_algorithms()) - {"none"}))
 """Those that there are. A token's own word, C{none} above all, never chooses among others than a configuration names."""
 
 _SECRET_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+\Z")
 
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (jwt.ExpiredSignatureError, "The token has expired"),
@@ -26,6 +29,16 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 class TokenRefused(Exception):
     """A token that is not good. Its text is for the client."""
+
+
+def checkScope(scope: Sequence[str]) -> None:
+    """Complain of what no token can have as a scope, nor a challenge (RFC 6749 section 3.3).
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    for each in scope:
+        if _SCOPE.match(each) is None:
+            raise ValueError(f"scope: {each!r} is no scope")
 
 
 def checkAlgorithms(algorithms: Sequence[str]) -> None:
@@ -68,29 +81,35 @@ class KeySet:
                 raise ValueError(f"key: is no public key in PEM such as {name} wants") from None
             if hasattr(key, "private_bytes"):
                 raise ValueError("key: is a private key; the proxy wants the public one")
+            if get_default_algorithms()[name].check_key_length(key):
+                raise ValueError(f"key: is too short for {name}")
             made._keys[name] = [(None, key)]
         return made
 
     @classmethod
     def ofDocument(cls, content: bytes, algorithms: Sequence[str]) -> KeySet:
-        """Those of a JWK set (RFC 7517) that can be used with C{algorithms}.
+        """Those of a JWK set (RFC 7517) that can be used with C{algorithms}: public keys or secrets that are for signatures,
+        of the right kind and curve, and not too short (RFC 7518 section 3).
 
         @raise ValueError: when it is none, or none of them can.
         """
         try:
             entries = json.loads(content)["keys"]
-            usable = [each for each in entries if isinstance(each, dict) and each.get("use", "sig") == "sig"]
+            usable = [each for each in entries if isinstance(each, dict) and _isForSignatures(each)]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ValueError("is no JWK set: an object with a list keys") from None
         made = cls()
         for entry in usable:
             for name in algorithms:
                 if entry.get("alg", name) == name:
+                    rules = get_default_algorithms()[name]
                     try:
-                        key = jwt.PyJWK(entry, name).key
+                        key = rules.prepare_key(jwt.PyJWK(entry, name).key)
+                        isFit = not (hasattr(key, "private_bytes") or rules.check_key_length(key))
                     except Exception:  # PyJWT's and cryptography's, of many kinds
                         continue
-                    made._keys.setdefault(name, []).append((entry.get("kid"), key))
+                    if isFit:
+                        made._keys.setdefault(name, []).append((entry.get("kid"), key))
         if not made._keys:
             raise ValueError(f"has no key for {' or '.join(algorithms)}")
         return made
@@ -101,6 +120,12 @@ class KeySet:
         if kid is None:
             return keys[0][1] if len(keys) == 1 else None
         return next((key for known, key in keys if known == kid), keys[0][1] if len(keys) == 1 and keys[0][0] is None else None)
+
+
+def _isForSignatures(entry: Mapping[str, Any]) -> bool:
+    """Whether a key says nothing else (RFC 7517 sections 4.2 and 4.3)."""
+    operations = entry.get("key_ops", ["verify"])
+    return entry.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
 
 
 class Judge:
@@ -126,9 +151,11 @@ class Judge:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise TokenRefused("The token is malformed") from None
         algorithm, kid = header.get("alg"), header.get("kid")
-        if algorithm not in self._algorithms:
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise TokenRefused("The token's algorithm is not accepted")
-        return str(algorithm), kid if isinstance(kid, str) else None
+        if "crit" in header:  # RFC 7515 section 4.1.11: there is no extension that is understood here
+            raise TokenRefused("The token is malformed")
+        return algorithm, kid if isinstance(kid, str) else None
 
     def claims(self, token: str, algorithm: str, key: Any) -> dict[str, Any]:
         """What a good token says.
@@ -172,7 +199,7 @@ def claimText(claims: Mapping[str, Any], name: str) -> str | None:
         return None
     parts = value if isinstance(value, list) else [value]
     texts = [json.dumps(each) if isinstance(each, (bool, int, float)) else each for each in parts]
-    if not all(isinstance(each, str) and each.isprintable() for each in texts):
+    if not all(isinstance(each, str) and each.isprintable() and each == each.strip() for each in texts):
         raise TokenRefused("The token has a claim that no header can tell")
     if isinstance(value, list) and any("," in each for each in texts):
         raise TokenRefused("The token has a claim that no header can tell")

@@ -75,11 +75,12 @@ class JSONWebToken(Service):
         @raise ValueError: with a sentence for the person who wrote it.
         """
         try:
-            from twistproxy.jsonwebtokens import Judge, KeySet, checkAlgorithms, claimText, scopesOf
+            from twistproxy.jsonwebtokens import Judge, KeySet, checkAlgorithms, checkScope, claimText, scopesOf
             from twistproxy.keycache import KeyCache
         except ImportError:
             raise ValueError('PyJWT is not installed: pip install "twistproxy[jwt]"') from None
         checkAlgorithms(algorithms)
+        checkScope(scope)
         if (key is None) == (not jwks):
             raise ValueError("needs one of the options key and jwks")
         if '"' in realm or "\\" in realm or not (realm.isascii() and realm.isprintable()):

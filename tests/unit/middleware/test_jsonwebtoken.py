@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 from unittest.mock import patch
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jwt.algorithms import ECAlgorithm
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tests.unit.builtin import MiddlewareTestCase, asked
 from twistproxy.errors import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, ConfigurationError
-from twistproxy.jsonwebtokens import Judge, TokenRefused, claimText, scopesOf
+from twistproxy.jsonwebtokens import Judge, KeySet, TokenRefused, claimText, scopesOf
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness
 
@@ -37,6 +39,17 @@ def token(key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, d
 
 def bearing(text: str, *more: tuple[bytes, bytes]) -> InboundRequest:
     return asked(b"/", (b"Authorization", b"Bearer " + text.encode()), *more)
+
+
+def rsaPublic(bits: int) -> str:
+    """A public key as PEM."""
+    key = rsa.generate_private_key(65537, bits).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def b64encode(data: bytes) -> str:
+    """As tokens have it."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def jwks(**keys: Any) -> bytes:
@@ -99,14 +112,22 @@ class TokenTests(MiddlewareTestCase):
 
     def signedWith(self, secret: bytes) -> tuple[str, str, str]:
         """HS256 by a secret that PyJWT would not take."""
-        import hmac
-        from base64 import urlsafe_b64encode
+        content = json.dumps({"sub": "x", "exp": time.time() + 99}).encode()
+        head, body = b64encode(b'{"alg":"HS256","typ":"JWT"}'), b64encode(content)
+        return head, body, self.signature(f"{head}.{body}", secret)
 
-        def coded(data: bytes) -> str:
-            return urlsafe_b64encode(data).rstrip(b"=").decode()
+    def signature(self, text: str, secret: bytes = SECRET.encode()) -> str:
+        """That of HS256."""
+        return b64encode(hmac.digest(secret, text.encode(), "sha256"))
 
-        head, body = coded(b'{"alg":"HS256","typ":"JWT"}'), coded(json.dumps({"sub": "x", "exp": time.time() + 99}).encode())
-        return head, body, coded(hmac.digest(secret, f"{head}.{body}".encode(), "sha256"))
+    def test_headersThatAreNone(self) -> None:
+        """What stands in the token's own head is anybody's word."""
+        for head in ({"alg": ["HS256"]}, {"alg": {}}, {"alg": None}, {}, [], {"alg": "HS256", "kid": 5},
+                     {"alg": "HS256", "crit": ["exp"], "exp": 1}, {"alg": "HS256", "crit": ["b64"], "b64": False}):  # fmt: skip
+            _, body, _ = token().split(".")
+            signed = f"{b64encode(json.dumps(head).encode())}.{body}"
+            self.assertIs(self.around(HS, bearing(f"{signed}.{self.signature(signed)}")), UNAUTHORIZED, head)
+        self.assertEqual(self.proceeded, 0)
 
     def test_severalAuthorizations(self) -> None:
         request = bearing(token(), (b"Authorization", b"Bearer x"))
@@ -138,7 +159,9 @@ class TokenTests(MiddlewareTestCase):
         self.assertFalse(names & {b"x-user", b"x_user", b"x-roles", b"x-admin"})
         self.proceeded = 0
         self.invalid(written, token(realm={"roles": ["a,b"]}), "has a claim that no header can tell")
-        self.invalid(written, token(sub="a\r\nX: y"), "has a claim that no header can tell")
+        for sub in ("a\r\nX: y", " root", "root ", "root\u00a0"):
+            self.invalid(written, token(sub=sub), "has a claim that no header can tell")
+        self.invalid(written, token(realm={"roles": ["user", " admin"]}), "has a claim that no header can tell")
 
     def test_claims(self) -> None:
         for value, text in [("x", "x"), (1, "1"), (True, "true"), (["a", 2], "a,2"), (None, None), ("a,b", "a,b")]:
@@ -181,6 +204,9 @@ class TokenTests(MiddlewareTestCase):
             ({"key": PRIVATE_PEM, "algorithms": ["ES256"]}, "key: is a private key; the proxy wants the public one"),
             ({"jwks": "/nowhere", "algorithms": ["ES256"]}, "jwks: the file /nowhere cannot be read: No such file or directory"),
             ({"jwks": "http://", "algorithms": ["ES256"]}, "jwks: is no URL that can be fetched"),
+            ({"key": rsaPublic(1024), "algorithms": ["RS256"]}, "key: is too short for RS256"),
+            ({"key": SECRET, "algorithms": ["HS256"], "scope": ['a"b']}, "scope: 'a\"b' is no scope"),
+            ({"key": SECRET, "algorithms": ["HS256"], "scope": ["a b"]}, "scope: 'a b' is no scope"),
         ]:  # fmt: skip
             self.refuses({"use": "jwt", **options}, f"jwt: {problem}")
         error = self.assertRaises(ConfigurationError, self.build, {**HS, "algorithms": ["none"]})
@@ -203,6 +229,28 @@ class KeySetTests(MiddlewareTestCase):
 
     def ask(self, harness: ProxyHarness, text: str) -> int:
         return harness.get("/", {"Authorization": f"Bearer {text}"}).status
+
+    def test_whichKeysAreUsed(self) -> None:
+        """Not what is for something else, too short, of another curve, or private and for nobody to see."""
+        long, short = rsa.generate_private_key(65537, 2048), rsa.generate_private_key(65537, 1024)
+        curve = ec.generate_private_key(ec.SECP384R1()).public_key()
+        public = RSAAlgorithm.to_jwk(long.public_key(), as_dict=True)
+
+        def ids(algorithm: str, *entries: Any) -> list[str | None]:
+            document = json.dumps({"keys": [{**each, "kid": str(i)} for i, each in enumerate(entries)]}).encode()
+            made = KeySet.ofDocument(document, [algorithm])
+            return [str(i) for i in range(len(entries)) if made.find(algorithm, str(i)) is not None]
+
+        others = [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": 5}, {"alg": "RS512"}, {"alg": ["RS256"]}]
+        private, weak = RSAAlgorithm.to_jwk(long, as_dict=True), RSAAlgorithm.to_jwk(short.public_key(), as_dict=True)
+        self.assertEqual(ids("RS256", public, *({**public, **each} for each in others), private, weak), ["0"])
+        self.assertEqual(ids("RS256", {**public, "use": "sig", "key_ops": ["verify"]}), ["0"])
+        good = ECAlgorithm.to_jwk(PRIVATE.public_key(), as_dict=True)
+        bad = ECAlgorithm.to_jwk(curve, as_dict=True), ECAlgorithm.to_jwk(PRIVATE, as_dict=True)
+        self.assertEqual(ids("ES256", good, *bad), ["0"])
+        secrets = [{"kty": "oct", "k": b64encode(each)} for each in (SECRET.encode(), b"short", b"")]
+        self.assertEqual(ids("HS256", *secrets), ["0"])
+        self.assertRaises(ValueError, ids, "RS256", private)
 
     def test_keysAreLoadedOnce(self) -> None:
         server = FakeUpstream(body=jwks(one=PRIVATE))
