@@ -4,27 +4,56 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 
-async def readLimited(response: Any, limit: int) -> bytes:
-    """The body of an C{IResponse}.
+
+def readLimited(response: Any, limit: int) -> Deferred[bytes]:
+    """The body of an C{IResponse}. Whoever cancels this closes its connection, as what is wrong with the body does.
 
     @param limit: most bytes.
-    @raise ValueError: when it is longer; its connection is closed.
+    @return: fails with a C{ValueError} when it is longer.
     """
-    from treq import collect  # here and not above: nobody else needs it, and it takes a while
+    reader = _Reader(limit)
+    response.deliverBody(reader)
+    return reader.content
 
-    pieces: list[bytes] = []
-    size = 0
 
-    def collected(piece: bytes) -> None:
-        nonlocal size
-        size += len(piece)
-        if size > limit:
-            raise ValueError(f"it is longer than {limit >> 20} MiB")
-        pieces.append(piece)
+class _Reader(Protocol):
+    """Collects a body. That of treq, and Twisted's C{readBody}, go on reading when nobody waits any more."""
 
-    await collect(response, collected)
-    return b"".join(pieces)
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.content: Deferred[bytes] = Deferred(lambda _: self._close())
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.content.called:
+            return
+        self._size += len(data)
+        if self._size > self._limit:
+            self._pieces.clear()
+            self._close()
+            self.content.errback(ValueError(f"it is longer than {self._limit >> 20} MiB"))
+            return
+        self._pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        from twisted.web.client import ResponseDone  # here and not above: nobody else needs it, and it takes a while
+        from twisted.web.http import PotentialDataLoss
+
+        if self.content.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.content.callback(b"".join(self._pieces))
+        else:
+            self.content.errback(reason)
 
 
 async def fetch(reactor: Any, url: str, timeout: float, limit: int) -> bytes:

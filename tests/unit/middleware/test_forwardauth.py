@@ -136,6 +136,17 @@ class ForwardAuthTests(MiddlewareTestCase):
             harness.advance(0.2)
             self.assertEqual(answer.status, 503)
 
+    def test_answersThatDoNotEnd(self) -> None:
+        """Nobody goes on reading what nobody waits for."""
+        auth = FakeUpstream().play(lambda request: iter([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na", 100.0]))
+        harness = self.harness(auth, URL + ":timeout=3s")
+        harness.get("/")
+        harness.advance(3.1)
+        harness.get("/")
+        harness.clients[-1].abort()
+        harness.pump()
+        self.assertEqual([each.isOpen for each in auth.peers], [False, False])
+
     def test_aClientThatLeaves(self) -> None:
         auth = FakeUpstream().stall()
         harness = self.harness(auth)
