@@ -225,9 +225,10 @@ def outboundItems(
 
 
 def _last(items: Sequence[Item], name: bytes) -> bytes | None:
-    """The value of a field that the nearest proxy wrote."""
-    values = single(items, name)
-    return values[-1] if values else None
+    """The value of a field that the nearest proxy wrote: the last, of lines and of a list. Apache's makes a list of what the
+    client wrote and its own."""
+    values = [each.strip() for each in b",".join(single(items, name)).split(b",")]
+    return next((each for each in reversed(values) if each), None)
 
 
 def _appendForwarding(out: list[Item], items: Sequence[Item], identity: Identity) -> tuple[Address, list[str]]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from twistproxy.messages import InboundRequest
+
+_OF_WEBSOCKETS: Final = {b"ws": b"http", b"wss": b"https"}
 
 
 def publicOrigin(request: InboundRequest) -> tuple[bytes, bytes]:
     """Scheme and authority by which the client asked, as far as trusted proxies tell.
 
     X-Forwarded-Proto and -Host of the request that is sent on say it: a client's own were removed from there. Where
-    a director took them out, it is what the connection shows.
+    a director took them out, it is what the connection shows. The scheme of a WebSocket is that of its page.
     """
     headers = request.outbound.headers
     scheme: bytes = headers.get(b"x-forwarded-proto", request.scheme.encode("ascii"))
     host: bytes = headers.get(b"x-forwarded-host", request.headers.get(b"host", b""))
-    return scheme.partition(b",")[0].strip().lower(), host.partition(b",")[0].strip()
+    scheme = scheme.strip().lower()
+    return _OF_WEBSOCKETS.get(scheme, scheme), host.strip()
 
 
 def publicPrefix(request: InboundRequest) -> bytes:

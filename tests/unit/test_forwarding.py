@@ -208,10 +208,12 @@ class TestRequests(SynchronousTestCase):
                                      "X-Forwarded-Host: a"])  # fmt: skip
 
     def test_nearestWord(self) -> None:
-        """Of several lines the last is the nearest proxy's."""
+        """Of several lines, and of a list, which is the same (RFC 9110 section 5.3), the last is the nearest proxy's."""
         found = self.send("Host: a", "X-Forwarded-Proto: evil", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil",
                           "X-Forwarded-Host: b", peer="10.0.0.1", trusted=INNER)  # fmt: skip
         self.assertFalse([line for line in found if "evil" in line])
+        found = self.send("Host: a", "X-Forwarded-Proto: evil,https", "X-Forwarded-Host: evil, b, ,", peer="10.0.0.1", trusted=INNER)
+        self.assertEqual(found[-2:], ["X-Forwarded-Proto: https", "X-Forwarded-Host: b"])
 
     def test_nothingTold(self) -> None:
         for peer in ("203.0.113.9", "10.0.0.1"):

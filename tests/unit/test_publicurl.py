@@ -21,10 +21,16 @@ class PublicURLTests(SynchronousTestCase):
 
     def test_aTrustedProxysCount(self) -> None:
         request = asked(
-            b"/", (b"X-Forwarded-Host", b"pub.example, mid"), (b"X-Forwarded-Proto", b"HTTPS , http"),
+            b"/", (b"X-Forwarded-Host", b"evil, pub.example"), (b"X-Forwarded-Proto", b"http, HTTPS "),
             trusted=(ip_network(f"{CLIENT}/32"),),
         )  # fmt: skip
         self.assertEqual(publicOrigin(request), (b"https", b"pub.example"))
+
+    def test_webSocketsAreOfThePage(self) -> None:
+        """Traefik says wss where a WebSocket is asked for."""
+        for told, scheme in ((b"wss", b"https"), (b"ws", b"http")):
+            request = asked(b"/", (b"X-Forwarded-Proto", told), trusted=(ip_network(f"{CLIENT}/32"),))
+            self.assertEqual(publicOrigin(request)[0], scheme)
 
     def test_withoutThemWhatTheConnectionShows(self) -> None:
         request = asked(scheme="https")
