@@ -263,7 +263,14 @@ def parseNetworks(text: str) -> tuple[Network, ...]:
     @raise ValueError: with a sentence for the person who wrote it.
     """
     words = [each.strip() for each in text.split(",") if each.strip()]
-    return tuple(UNIX_PEERS if each == "unix" else ip_network(each, strict=False) for each in words)
+    return tuple(UNIX_PEERS if each == "unix" else _network(each) for each in words)
+
+
+def _network(text: str) -> Network:
+    """One of mapped IPv4 addresses is that of the IPv4 addresses: clients' are known as such."""
+    made = ip_network(text, strict=False)
+    mapped = made.network_address.ipv4_mapped if isinstance(made, IPv6Network) and made.prefixlen >= 96 else None
+    return made if mapped is None else IPv4Network((mapped, made.prefixlen - 96))
 
 
 def parseSetting(description: SettingDescription, text: str) -> Any:

@@ -212,7 +212,8 @@ class TestRequests(SynchronousTestCase):
         found = self.send("Host: a", "X-Forwarded-Proto: evil", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil",
                           "X-Forwarded-Host: b", peer="10.0.0.1", trusted=INNER)  # fmt: skip
         self.assertFalse([line for line in found if "evil" in line])
-        found = self.send("Host: a", "X-Forwarded-Proto: evil,https", "X-Forwarded-Host: evil, b, ,", peer="10.0.0.1", trusted=INNER)
+        lists = ["X-Forwarded-Proto: evil,https", "X-Forwarded-Host: evil, b, ,"]
+        found = self.send("Host: a", *lists, peer="10.0.0.1", trusted=INNER)
         self.assertEqual(found[-2:], ["X-Forwarded-Proto: https", "X-Forwarded-Host: b"])
 
     def test_nothingTold(self) -> None:

@@ -135,13 +135,18 @@ def _parseLine(line: bytes) -> ProxyHeader:
         raise ProxyHeaderError("a malformed line")
     kind: type[IPv4Address | IPv6Address] = IPv4Address if found[1] == b"TCP4" else IPv6Address
     try:
-        hosts = [str(kind(found[i].decode("ascii"))) for i in (2, 3)]
+        hosts = [_hostOf(kind(found[i].decode("ascii"))) for i in (2, 3)]
     except ValueError:
         raise ProxyHeaderError("an address that is none, or of the other family") from None
     ports = [int(found[i]) for i in (4, 5)]
     if max(ports) > 65535:
         raise ProxyHeaderError("a port that is none")
     return ProxyHeader(1, Address(hosts[0], ports[0]), Address(hosts[1], ports[1]))
+
+
+def _hostOf(address: IPv4Address | IPv6Address) -> str:
+    """As text. An IPv4 address is mapped where the other end has an IPv6 one."""
+    return str((address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address)
 
 
 def _parseBinary(header: bytes) -> ProxyHeader:
@@ -162,7 +167,7 @@ def _parseBinary(header: bytes) -> ProxyHeader:
         source = destination = Address()
     else:
         size = 4 if kind == 1 else 16
-        hosts = [str(ip_address(block[at : at + size])) for at in (0, size)]
+        hosts = [_hostOf(ip_address(block[at : at + size])) for at in (0, size)]
         ports = struct.unpack("!HH", block[2 * size : length])
         source, destination = (Address(host, port) for host, port in zip(hosts, ports, strict=True))
     tlvs = tuple(_tlvs(block[length:]))

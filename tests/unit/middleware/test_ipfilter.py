@@ -35,6 +35,11 @@ class TestIPFilter(MiddlewareTestCase):
         self.passes(written, "10.1.2.3", "127.0.0.1")
         self.passes(written, "10.9.2.3", "192.0.2.7", refused=True)
 
+    def test_mappedAddresses(self) -> None:
+        """An IPv4 address is one, however it is written."""
+        self.passes("ip-filter:deny=\\:\\:ffff\\:192.0.2.0/120", "192.0.2.7", "::ffff:192.0.2.7", refused=True)
+        self.passes("ip-filter:allow=\\:\\:ffff\\:192.0.2.7", "192.0.2.7", "::ffff:c000:207")
+
     def test_unixSockets(self) -> None:
         self.passes("ip-filter:allow=unix", "")
         self.passes("ip-filter:deny=unix", "", refused=True)

@@ -168,13 +168,11 @@ class TestEncoding(ReadingTestCase):
         self.assertEqual(encodeHeader("v1", *FOUR), b"PROXY TCP4 192.0.2.1 198.51.100.2 4711 443\r\n")
 
     def test_twoFamilies(self) -> None:
+        """A mapped IPv4 address, as HAProxy sends it too, is that of an IPv4 client for limits and logs."""
         mixed = (FOUR[0], SIX[1])
-        mapped = (Address("::ffff:c000:201", 4711), SIX[1])
         for header in (encodeHeader("v1", *mixed), encodeHeader("v2", *mixed)):
-            source, destination = self.ends(header)
-            assert source is not None
-            self.assertIn(source, (mapped[0], Address("::ffff:192.0.2.1", 4711)))
-            self.assertEqual(destination, SIX[1])
+            self.assertTrue(header.startswith(b"PROXY TCP6 ") or header[13] == 0x21)
+            self.assertEqual(self.ends(header), mixed)
 
     def test_zones(self) -> None:
         source, _ = self.ends(encodeHeader("v2", Address("fe80::1%eth0", 1), SIX[1]))
