@@ -108,7 +108,9 @@ logs](../how-to/logs.md), in `application/problem+json` answers and to balancers
 
 - *Status* is what the client gets, unless an [error handler](../how-to/error-pages.md) says otherwise. 499 is never sent: it
   stands in the log for a client that went away. When the head of an answer is out already, the connection is cut instead.
-- *Fault* says whose it was: a client's is told to the log as information, the others as errors.
+- *Fault* says whose it was; *rule*: nobody's, the proxy refuses by a rule. Failures of upstreams and of the proxy are errors in
+  the [error log](../how-to/logs.md#the-error-log), and have a line each; those of clients are information, and what is refused by
+  a rule is a warning: of these a few have lines, and of the others the log gets the number.
 - *Next* says whether another upstream is asked, as long as nothing of the request was sent to this one.
 
 """
@@ -121,7 +123,7 @@ def errorsPage() -> str:
         (
             f'<a id="{names[id(kind)].lower()}"></a>`{kind.reason}`',
             str(kind.status),
-            kind.fault.value,
+            "rule" if kind.byRule else kind.fault.value,
             "yes" if kind.retryable else "",
             f"`{names[id(kind)]}`",
             kind.sentence,

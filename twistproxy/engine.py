@@ -11,7 +11,8 @@ from twisted.logger import Logger
 
 from twistproxy.accepting import Accepting
 from twistproxy.errorpage import errorPage
-from twistproxy.errors import Fault, ProxyError
+from twistproxy.errors import ProxyError
+from twistproxy.failurelog import FailureLog
 from twistproxy.forwarding import Identity, addressOf, identify
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import Address, Destination, InboundRequest, Response, Upstream, newRequestId
@@ -188,6 +189,7 @@ class Engine:
         self.accessLogs = tuple(accessLogs)
         self.sweeper = Sweeper(reactor)
         self.splicer = Splicer(reactor, self.sweeper)
+        self._failures = FailureLog(self.sweeper, reactor.seconds)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
         self.requestHeads = RequestMemory(settings.rememberedHeads)
         self.retryBudget = RetryBudget(settings.retryBudget, settings.retryBudgetMin)
@@ -258,6 +260,7 @@ class Engine:
         @return: a Deferred that fires when all client connections are closed; when it is cancelled, they are cut.
         """
         self.isDraining = True
+        self._failures.flush()
         for channel in list(self.channels):
             channel.close()
         if not self.channels:
@@ -305,12 +308,12 @@ class Engine:
         )  # fmt: skip
 
     def exchangeFinished(self, exchange: Exchange) -> None:
-        """It is over: the error log gets a line if it failed, and the access logs their record."""
+        """It is over: the error log is told if it failed, and the access logs get their record."""
         self.inFlight -= 1
         self.exchanges += 1
         error = exchange.error
         if error is not None:
-            self._logFailure(exchange, error)
+            self._failures.exchangeFailed(exchange, error)
         if exchange.inbound.finishers is not None:
             self._tellFinishers(exchange)
         for accessLog in self.accessLogs:
@@ -328,20 +331,6 @@ class Engine:
             except Exception:
                 _log.failure("What waited for the end of request {request} failed", request=exchange.inbound.id)
 
-    def _logFailure(self, exchange: Exchange, error: ProxyError) -> None:
-        inbound = exchange.inbound
-        report = _log.info if error.kind.fault is Fault.CLIENT else _log.error
-        report(
-            "{method} {target} from {client}: {status} {reason}{detail}{notRetried} "
-            "(upstream {upstream}, {duration:.3f} s, request {id})",
-            method=inbound.method.decode("latin-1"), target=inbound.target.decode("latin-1"), client=inbound.client,
-            status=exchange.code or error.kind.status, reason=error.kind.reason,
-            detail=f": {error.detail}" if error.detail else "",
-            notRetried=f"; not retried: {error.notRetried}" if error.notRetried else "",
-            upstream=exchange.upstream.key if exchange.upstream is not None else "none",
-            duration=self.seconds() - exchange.started, id=inbound.id,
-        )  # fmt: skip
-
     def refused(self, peer: Address, error: ProxyError, accept: str = "") -> Response:
         """A client's bytes were no request: there is no exchange, and so no route and no error handler of one.
 
@@ -349,11 +338,7 @@ class Engine:
         @return: what it gets, and the logs have.
         """
         requestId = newRequestId()
-        _log.info(
-            "A request from {client} was refused: {status} {reason}{detail} (request {id})",
-            client=peer, status=error.kind.status, reason=error.kind.reason, detail=f": {error.detail}" if error.detail else "",
-            id=requestId,
-        )  # fmt: skip
+        self._failures.requestRefused(peer, error, requestId)
         page = errorPage(error.kind, accept, requestId)
         for accessLog in self.accessLogs:
             try:

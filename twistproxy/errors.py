@@ -31,6 +31,7 @@ class ErrorKind:
     @ivar status: what the client gets; 499 is never sent.
     @ivar retryable: whether another upstream may be asked, when nothing of the request can have had an effect.
     @ivar sentence: what an error page says to a person; it never names an upstream.
+    @ivar byRule: whether the proxy refuses by a rule, though the request is as it should be.
     """
 
     reason: str
@@ -38,6 +39,12 @@ class ErrorKind:
     fault: Fault
     retryable: bool
     sentence: str
+    byRule: bool = False
+
+    @property
+    def isRefusal(self) -> bool:
+        """Whether nothing has failed but what was asked for: a client can cause it as often as it likes."""
+        return self.byRule or self.fault is Fault.CLIENT
 
 
 def _client(reason: str, status: int, sentence: str) -> ErrorKind:
@@ -50,6 +57,10 @@ def _upstream(reason: str, status: int, sentence: str, retryable: bool = False) 
 
 def _proxy(reason: str, status: int, sentence: str) -> ErrorKind:
     return ErrorKind(reason, status, Fault.PROXY, False, sentence)
+
+
+def _rule(reason: str, status: int, sentence: str) -> ErrorKind:
+    return ErrorKind(reason, status, Fault.PROXY, False, sentence, byRule=True)
 
 
 BAD_REQUEST: Final = _client("client_protocol_error", 400, "The request is malformed.")
@@ -66,20 +77,25 @@ LOGIN_REQUIRED: Final = _client("login_required", 407, "The proxy wants a name a
 UNAUTHORIZED: Final = _client("unauthorized", 401, "You have to say who you are.")
 FORBIDDEN: Final = _client("forbidden", 403, "You may not do this.")
 RATE_LIMITED: Final = _client("rate_limited", 429, "Too many requests came from you.")
+CONCURRENCY_LIMITED: Final = _client("concurrency_limited", 429, "Too many requests of yours are under way.")
 NO_ROUTE: Final = _client("no_route", 404, "Nothing is configured for this address.")
 
 NO_UPSTREAM: Final = _proxy("no_healthy_upstream", 503, "No server is available for this request.")
-QUEUE_FULL: Final = _proxy("queue_full", 503, "Too many requests are waiting.")
-QUEUE_TIMEOUT: Final = _proxy("queue_timeout", 503, "The request waited too long for a server.")
-CIRCUIT_OPEN: Final = _proxy("circuit_open", 503, "The server has failed too often, and gets a pause.")
-TOO_BUSY: Final = _proxy("too_busy", 503, "Too much is going on. Try again in a moment.")
+QUEUE_FULL: Final = _rule("queue_full", 503, "Too many requests are waiting.")
+QUEUE_TIMEOUT: Final = _rule("queue_timeout", 503, "The request waited too long for a server.")
+CIRCUIT_OPEN: Final = _rule("circuit_open", 503, "The server has failed too often, and gets a pause.")
+TOO_MANY_AT_ONCE: Final = _rule("too_many_at_once", 503, "Too many requests are under way. Try again in a moment.")
+SHED_LAG: Final = _rule("shed_lag", 503, "Too much is going on. Try again in a moment.")
+SHED_MEMORY: Final = _rule("shed_memory", 503, "Too much is going on. Try again in a moment.")
+TOO_BUSY: Final = _rule("too_busy", 503, "Too much is going on. Try again in a moment.")
+LIMIT_UNAVAILABLE: Final = _proxy("limit_unavailable", 503, "It could not be found out whether you may do this now.")
 AUTH_UNAVAILABLE: Final = _proxy("auth_unavailable", 503, "It could not be found out whether you may do this.")
-DRAINING: Final = _proxy("draining", 503, "The proxy is shutting down.")
+DRAINING: Final = _rule("draining", 503, "The proxy is shutting down.")
 DIRECTOR_ERROR: Final = _proxy("plugin_error", 500, "The proxy could not decide about this request.")
 BALANCER_ERROR: Final = _proxy("plugin_error", 503, "The proxy could not choose a server.")
 MODIFIER_ERROR: Final = _proxy("plugin_error", 502, "The proxy refused the server's answer.")
-FAULT_INJECTED: Final = _proxy("fault_injected", 503, "This failure was made on purpose.")
-NO_RESOURCES: Final = _proxy("no_resources", 503, "The proxy has more to do than it can.")
+FAULT_INJECTED: Final = _rule("fault_injected", 503, "This failure was made on purpose.")
+NO_RESOURCES: Final = _rule("no_resources", 503, "The proxy has more to do than it can.")
 INTERNAL: Final = _proxy("internal", 500, "The proxy failed.")
 
 CONNECT_REFUSED: Final = _upstream("connect_refused", 502, "The server could not be reached.", retryable=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twistproxy.errors import RATE_LIMITED, TOO_BUSY, ErrorKind, ProxyError
+from twistproxy.errors import CONCURRENCY_LIMITED, TOO_MANY_AT_ONCE, ErrorKind, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.keys import limitKey
 from twistproxy.messages import InboundRequest
@@ -45,7 +45,7 @@ class ConcurrencyLimit:
         self._max = max
         self._key = limitKey(key)
         self._detail = f"concurrency-limit {key}"
-        self._kind: ErrorKind = TOO_BUSY if key in _OF_WHAT_IS_ASKED else RATE_LIMITED
+        self._kind: ErrorKind = TOO_MANY_AT_ONCE if key in _OF_WHAT_IS_ASKED else CONCURRENCY_LIMITED
         self._headers = [("Retry-After", str(ceil(retryAfter)))]
         self.inFlight: dict[bytes, int] = {}
         self.allowed = 0

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from twisted.application.service import Service
 from zope.interface import implementer
 
-from twistproxy.errors import RATE_LIMITED, TOO_BUSY, ProxyError
+from twistproxy.errors import LIMIT_UNAVAILABLE, RATE_LIMITED, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.gcra import Decision, LocalLimit, Rate
 from twistproxy.limiting.keys import limitKey
@@ -109,7 +109,7 @@ class RateLimit(Service):
         except Exception:
             self.failures += 1
             if self._fail == "closed":
-                raise ProxyError(TOO_BUSY, f"rate-limit {self._label}: Redis does not answer") from None
+                raise ProxyError(LIMIT_UNAVAILABLE, f"rate-limit {self._label}: Redis does not answer") from None
             decision = self._local.take(key, self._seconds()) if self._fail == "local" else None
         if decision is None:
             self.allowed += 1

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistproxy.errors import TOO_BUSY, ProxyError
+from twistproxy.errors import SHED_LAG, SHED_MEMORY, ErrorKind, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.memory import giveBackMemory, residentMemory
 from twistproxy.limiting.shedding import Shedder
@@ -26,7 +26,7 @@ _TRIM_EVERY: Final = 10.0
 @implementer(IMiddleware)
 class Shed(Service):
     """Refuse requests with a 503 while the process is overloaded, as shed:lag=200ms:memory=1GiB: some of them at first, then
-    more, for as long as that lasts. The log says which of the two it was, C{too_busy: shed lag} or C{shed memory}.
+    more, for as long as that lasts. The logs say which of the two it was, C{shed_lag} or C{shed_memory}.
 
     @ivar lag: what decides by lag; None when that was not asked for. It has C{value}, C{share} and C{refused}.
     @ivar memory: the same for memory.
@@ -64,7 +64,8 @@ class Shed(Service):
         self.lag = Shedder(lag) if lag else None
         self.memory = Shedder(memory) if memory else None
         self.allowed = 0
-        self._shedders = [(name, each) for name, each in (("lag", self.lag), ("memory", self.memory)) if each is not None]
+        both: list[tuple[ErrorKind, Shedder | None]] = [(SHED_LAG, self.lag), (SHED_MEMORY, self.memory)]
+        self._shedders = [(kind, each) for kind, each in both if each is not None]
         self._interval = interval
         self._headers = [("Retry-After", str(ceil(retryAfter)))]
         self._reactor = context.reactor
@@ -88,9 +89,9 @@ class Shed(Service):
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
-        for name, shedder in self._shedders:
+        for kind, shedder in self._shedders:
             if shedder.refuses():
-                raise ProxyError(TOO_BUSY, f"shed {name}", self._headers)
+                raise ProxyError(kind, f"{shedder.value:.6g} of {shedder.limit:.6g}", self._headers)
         self.allowed += 1
         return proceed()
 
@@ -108,7 +109,7 @@ class Shed(Service):
         isShedding = any(each.share for _, each in self._shedders)
         if isShedding != self._isShedding:
             self._isShedding = isShedding
-            state = ", ".join(f"{name} {each.value:.6g} of {each.limit:.6g}" for name, each in self._shedders)
+            state = ", ".join(f"{kind.reason} {each.value:.6g} of {each.limit:.6g}" for kind, each in self._shedders)
             _log.warn("shed: refusing requests {what} ({values})", what="begins" if isShedding else "ends", values=state)
 
     def _resident(self, limit: float, now: float) -> int:

@@ -26,7 +26,7 @@ class TestConcurrencyLimit(MiddlewareTestCase):
         requests = [asked(peer=f"192.0.2.{n}") for n in range(3)]
         self.assertEqual(self.codes(limit, *requests), [200, 200, 503])
         self.assertEqual(self.error.headers, [("Retry-After", "3")])
-        self.assertEqual(str(self.error), "too_busy: concurrency-limit route")
+        self.assertEqual(str(self.error), "too_many_at_once: concurrency-limit route")
         self.assertEqual((self.proceeded, limit.allowed, limit.refused), (2, 2, 1))
 
     def test_heldUntilTheExchangeIsOver(self) -> None:

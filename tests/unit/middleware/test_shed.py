@@ -46,7 +46,7 @@ class TestShed(MiddlewareTestCase):
             self.clock.advance(0.5)  # one long turn
         self.assertAlmostEqual(shed.lag.value, 0.4)
         self.assertEqual(self.codes(shed, 3), [503] * 3)
-        self.assertEqual((str(self.error), self.error.headers), ("too_busy: shed lag", [("Retry-After", "3")]))
+        self.assertEqual((str(self.error), self.error.headers), ("shed_lag: 0.4 of 0.2", [("Retry-After", "3")]))
         self.assertEqual((self.proceeded, shed.lag.refused), (0, 3))
         for _ in range(10):
             self.clock.advance(0.1)
@@ -63,7 +63,7 @@ class TestShed(MiddlewareTestCase):
         for _ in range(3):
             self.clock.advance(1)
         self.assertEqual(self.codes(shed, 2), [503] * 2)
-        self.assertEqual((str(self.error), shed.memory.refused), ("too_busy: shed memory", 2))
+        self.assertEqual((str(self.error), shed.memory.refused), (f"shed_memory: {400 << 20:.6g} of {200 << 20:.6g}", 2))
         self.memory = 100 << 20
         for _ in range(10):
             self.clock.advance(1)
@@ -95,8 +95,8 @@ class TestShed(MiddlewareTestCase):
             for _ in range(20):
                 self.clock.advance(0.1)
         begin, end = [formatEvent(each) for each in events]
-        self.assertEqual(begin, "shed: refusing requests begins (lag 0.5 of 0.2)")
-        self.assertEqual(end, "shed: refusing requests ends (lag 0 of 0.2)")
+        self.assertEqual(begin, "shed: refusing requests begins (shed_lag 0.5 of 0.2)")
+        self.assertEqual(end, "shed: refusing requests ends (shed_lag 0 of 0.2)")
 
     def test_stopped(self) -> None:
         shed = self.started("lag=200ms")
