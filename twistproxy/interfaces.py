@@ -153,8 +153,8 @@ class IPassiveCheck(Interface):
             else is left, and the only one that is well stays.
 
         An exception is logged and counts as 0. A check may have an attribute C{hasTrial}: whether an upstream that was left
-        out then gets one request at a time until one goes well; and C{maxEjected}: the share of the pool, up to 1.0, that
-        may be left out at once; one upstream always may.
+        out then gets one request at a time until one goes well, not counting those that last longer than it was left out; and
+        C{maxEjected}: the share of the pool, up to 1.0, that may be left out at once; one upstream always may.
         """
 
 

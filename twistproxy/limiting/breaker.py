@@ -17,6 +17,8 @@ _BUCKETS: Final = 10
 _RECOVERY_VOLUME: Final = 5
 """Outcomes that count while it recovers; few, as fewer are let through."""
 _NEVER: Final = float("-inf")
+_ROUNDING: Final = 1e-9
+"""Of outcomes: 7 of 100 are 7 %, though 0.07 * 100 is a little more than 7."""
 
 
 class State(Enum):
@@ -78,6 +80,13 @@ class Window:
             self._failures[at] += 1
             self.failures += 1
 
+    def spoil(self, now: float) -> None:
+        """One that did not fail at first has failed now."""
+        self.advance(now)
+        if self.failures < self.total:
+            self._failures[self._last % _BUCKETS] += 1
+            self.failures += 1
+
     def clear(self) -> None:
         """Forget everything."""
         self._totals = [0] * _BUCKETS
@@ -88,19 +97,25 @@ class Window:
 class Breaker:
     """The breaker of one route or upstream. All times are seconds of the same clock.
 
+    Every request that L{admit} lets through is to be followed by L{record} or L{release}, with the time at which it was let
+    through: what began before the breaker was half-open tells nothing about how things are since then, as in Sony's
+    gobreaker.
+
     @ivar state: now.
     @ivar opened: how often it has opened.
+    @ivar cause: failures and outcomes in the window when it opened last.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.state = State.CLOSED
         self.opened = 0
+        self.cause = (0, 0)
         self._window = Window(policy.window)
         self._until = 0.0  # of the open state
         self._since: float | None = None  # when recovery began: no trial went well before
-        self._trial = _NEVER
-        self._asked = self._let = 0  # while it recovers
+        self._trial = self._era = _NEVER  # when the trial began; since when requests count
+        self._credit = 0.0  # while it recovers; somebody may pass for each whole one
 
     def admit(self, now: float) -> float:
         """Somebody wants to pass.
@@ -113,11 +128,11 @@ class Breaker:
             if now < self._until:
                 return self._until - now
             self.state = State.HALF_OPEN
-            self._since, self._trial = None, _NEVER
-            self._asked = self._let = 0
+            self._since, self._trial, self._era = None, _NEVER, now
+            self._credit = 0.0
             self._window.clear()
         if self._since is None:
-            # One at a time; one that never tells how it went is given up after as long as the breaker was open.
+            # One at a time; one that does not come back is given up after as long as the breaker was open.
             if now - self._trial < self.policy.open:
                 return self.policy.open - (now - self._trial)
             self._trial = now
@@ -126,35 +141,58 @@ class Breaker:
         if share >= 1.0:
             self._close()
             return 0.0
-        self._asked += 1
-        if self._let < self._asked * share:
-            self._let += 1
+        self._credit += share
+        if self._credit >= 1.0:
+            self._credit -= 1.0
             return 0.0
         return self.policy.recovery - (now - self._since)
 
-    def record(self, now: float, failed: bool) -> None:
-        """Somebody who passed has come back."""
-        if self.state is State.OPEN:
-            return  # it passed before, and says nothing new
+    def record(self, now: float, failed: bool, began: float) -> None:
+        """Somebody who passed has come back.
+
+        @param began: when L{admit} let it through.
+        """
+        if self.state is State.OPEN or began < self._era:
+            return
         self._window.add(now, failed)
-        if self.state is State.HALF_OPEN and self._since is None:
+        if self._since is None and self.state is State.HALF_OPEN:
             if failed:
                 self._open(now)
             else:
                 self._since = now
             return
+        self._judge(now)
+
+    def spoil(self, now: float, began: float) -> None:
+        """What was recorded as good has failed after all: its answer broke off.
+
+        @param began: as for L{record}.
+        """
+        if self.state is not State.OPEN and began >= self._era:
+            self._window.spoil(now)
+            self._judge(now)
+
+    def release(self, began: float) -> None:
+        """Somebody who passed will tell nothing: the client left, or nobody was asked. If it was the trial, the next may be.
+
+        @param began: as for L{record}.
+        """
+        if began == self._trial and self._since is None:
+            self._trial = _NEVER
+
+    def _judge(self, now: float) -> None:
         volume = self.policy.volume if self.state is State.CLOSED else min(self.policy.volume, _RECOVERY_VOLUME)
         window = self._window
-        if failed and window.total >= volume and window.failures >= self.policy.errors * window.total:
+        if window.failures and window.total >= volume and window.failures >= self.policy.errors * window.total - _ROUNDING:
             self._open(now)
 
     def _open(self, now: float) -> None:
         self.state = State.OPEN
         self.opened += 1
+        self.cause = (self._window.failures, self._window.total)
         self._until = now + self.policy.open
         self._window.clear()
 
     def _close(self) -> None:
         self.state = State.CLOSED
         self._window.clear()
-

@@ -76,10 +76,10 @@ class Tiers:
         """
         @param members: in the order of the configuration, as they are now.
         @param panicThreshold: a percentage; when fewer members than that are up there is panic. 0: never.
-        @param tried: those whose trial is under way.
+        @param tried: those whose trial is under way; they are asked for others when nobody else is left, as the ejected are.
         """
         others = [(each, each.state.partition(":")[0]) for each in members if each.state != UP]
-        ejected = [each for each, state in others if state == EJECTED]
+        ejected = [each for each, state in others if state == EJECTED or (state == TRIAL and each in tried)]
         trials = {each for each, state in others if state == TRIAL}.difference(tried)
         askable = [each for each in members if each.state == UP or each in trials]
         self._draining = frozenset(each for each, state in others if state == DRAINING)

@@ -256,11 +256,12 @@ class UpstreamGroup:
     # What the traffic shows.
 
     def picked(self, upstream: Upstream) -> None:
-        """One of L{trials} gets its request now, and no other until it has ended."""
+        """One of L{trials} gets its request now, and no other until it has ended, or lasts."""
         entry = self.table.get(upstream.key)
         if entry is not None:
-            entry.standing.tried()
+            entry.standing.tried(self._seconds())
             self.table.version += 1
+            self._await()
 
     def _report(self, upstream: Upstream, outcome: Outcome) -> None:
         """An attempt has ended."""
@@ -280,16 +281,19 @@ class UpstreamGroup:
     # What time does.
 
     def deadlinePassed(self) -> None:
-        """An ejection is over."""
+        """An ejection is over, or a trial lasts."""
         now = self._seconds()
         for entry in self.table.members:
-            if entry.standing.ejectedUntil is not None:
-                self._changed(entry, entry.standing.timePassed(now))
+            standing = entry.standing
+            if standing.wakesAt is not None:
+                wasTried = standing.isTried
+                self._changed(entry, standing.timePassed(now))
+                self.table.version += wasTried is not standing.isTried
         self._await()
 
     def _await(self) -> None:
-        """Be woken when the next ejection ends."""
-        ends = (each.standing.ejectedUntil for each in self.table.members)
+        """Be woken when the next ejection ends, or a trial has lasted."""
+        ends = (each.standing.wakesAt for each in self.table.members)
         self._wakeAt(min((each for each in ends if each is not None), default=NEVER))
 
     def _wakeAt(self, deadline: float) -> None:

@@ -15,6 +15,8 @@ from twistproxy.upstream.standing import Passive, Traffic
 from twistproxy.upstream.table import Entry, UpstreamTable
 
 _log: Final = Logger(namespace="twistproxy.error")
+_ROUNDING: Final = 1e-6
+"""Seconds; a duration and its beginning do not make up its end exactly."""
 
 
 class Judging:
@@ -42,6 +44,8 @@ class Judging:
         standing = entry.standing
         if standing.passive is Passive.EJECTED:
             return False  # what was under way when it was ejected tells nothing new
+        if standing.passive is Passive.TRIAL and now - outcome.duration < standing.since - _ROUNDING:
+            return False  # nor does it, when it ends during the trial
         if evidenceOf(outcome) is Evidence.NOTHING:
             return standing.trialEnded(False, now)
         for name, check in self._checks:

@@ -183,14 +183,15 @@ class Standing:
     @ivar ejections: how many there were.
     @ivar startsSlowly: whether it came back just now after a failure, or is new, since C{since}.
     @ivar isTried: whether the one request of a trial is under way.
+    @ivar triedUntil: when that is waited for no longer, and another may be; None while none is.
     @ivar advisedShare: of its weight, as an agent says.
     @ivar advisedConnections: most connections, as an agent says; None when it says nothing.
     """
 
     __slots__ = (
-        "_hasTrial", "_mayStartSlowly", "active", "activeDetail", "administrative", "administrativeDetail",
+        "_hasTrial", "_mayStartSlowly", "_patience", "active", "activeDetail", "administrative", "administrativeDetail",
         "advisedConnections", "advisedShare", "changes", "checks", "ejectedUntil", "ejections", "isPresent", "isTried",
-        "memories", "passive", "passiveDetail", "since", "startsSlowly", "verdict",
+        "memories", "passive", "passiveDetail", "since", "startsSlowly", "triedUntil", "verdict",
     )  # fmt: skip
 
     def __init__(self, now: float, isFirst: bool = False) -> None:
@@ -207,11 +208,13 @@ class Standing:
         self.ejectedUntil: float | None = None
         self.ejections = 0
         self.isTried = False
+        self.triedUntil: float | None = None
         self.advisedShare = 1.0
         self.advisedConnections: int | None = None
         self.since = now
         self.changes = 0
         self._hasTrial = False
+        self._patience = 0.0
         self._mayStartSlowly = self.startsSlowly = not isFirst
         self.verdict = self._judged()
 
@@ -274,8 +277,9 @@ class Standing:
         self.passiveDetail = reason
         self.ejectedUntil = now + seconds
         self.ejections += 1
-        self.isTried = False
+        self._endTrial()
         self._hasTrial = hasTrial
+        self._patience = seconds
         return self._settle(now)
 
     def timePassed(self, now: float) -> bool:
@@ -286,12 +290,26 @@ class Standing:
                 self.passive = Passive.TRIAL
             else:
                 self._acquit()
+        if self.triedUntil is not None and now >= self.triedUntil:
+            self._endTrial()
         return self._settle(now)
 
-    def tried(self) -> None:
-        """It got the one request of a trial."""
+    def tried(self, now: float) -> None:
+        """It got the one request of a trial. That may last, as a tunnel does or an upstream that hangs: after as long as the
+        ejection was, the trial is open again, as nginx's C{fail_timeout} has it.
+        """
         if self.passive is Passive.TRIAL:
             self.isTried = True
+            self.triedUntil = now + self._patience
+
+    @property
+    def wakesAt(self) -> float | None:
+        """When L{timePassed} is to be called; None for not at all."""
+        return self.ejectedUntil if self.ejectedUntil is not None else self.triedUntil
+
+    def _endTrial(self) -> None:
+        self.isTried = False
+        self.triedUntil = None
 
     def trialEnded(self, isGood: bool, now: float) -> bool:
         """A request at it ended, and it was not ejected for it.
@@ -300,7 +318,7 @@ class Standing:
         """
         if self.passive is not Passive.TRIAL:
             return False
-        self.isTried = False
+        self._endTrial()
         if isGood:
             self._acquit()
         return self._settle(now)
@@ -316,7 +334,7 @@ class Standing:
         self.passive = Passive.FIT
         self.passiveDetail = ""
         self.ejectedUntil = None
-        self.isTried = False
+        self._endTrial()
 
     def _combine(self, now: float) -> bool:
         """The worst that any check found."""

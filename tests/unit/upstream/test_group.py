@@ -226,6 +226,51 @@ class EjectedWhileDrainingTests(GroupCase):
         self.assertEqual((one.state, self.group.candidates.draining), ("draining: by the operator", {one}))
 
 
+class TrialTests(GroupCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.group = self.make(passive=[MaxFails(timeout=10.0)])
+        self.one = self.group.members[0]
+        self.end("connect_refused", 0.0)
+        self.advance(11)
+        self.assertEqual(self.group.candidates, self.group.members)
+        self.assertEqual(self.group.trials, {self.one})
+
+    def end(self, error: str, took: float) -> None:
+        assert self.group.report is not None
+        self.group.report(self.one, Outcome(self.one, error, 0 if error else 200, None, took, took, 0, 0, False))
+
+    def test_oneThatLastsIsNotWaitedForForEver(self) -> None:
+        """A tunnel, or an upstream that hangs: another trial comes after as long as the ejection was."""
+        self.group.picked(self.one)
+        self.assertEqual((self.numbers(), self.group.trials), ("23", set()))
+        self.advance(8)
+        self.assertEqual(self.numbers(), "23")
+        self.advance(4)
+        self.assertEqual((self.numbers(), self.group.trials), ("123", {self.one}))
+        self.group.picked(self.one)
+        self.assertEqual(self.numbers(), "23")
+        self.end("", 1.0)
+        self.assertEqual((self.numbers(), self.one.state), ("123", "up"))
+
+    def test_whatBeganBeforeTellsNothing(self) -> None:
+        self.end("connect_refused", 20.0)
+        self.end("", 20.0)
+        self.assertEqual((self.one.state, self.group.trials), ("trial: connect_refused", {self.one}))
+        self.group.picked(self.one)
+        self.end("", 20.0)
+        self.assertEqual((self.numbers(), self.one.state), ("23", "trial: connect_refused"))
+        self.end("", 0.0)
+        self.assertEqual((self.numbers(), self.one.state), ("123", "up"))
+
+    def test_whenNobodyElseIsLeft(self) -> None:
+        """Rather one on trial than nobody."""
+        self.group.picked(self.one)
+        for each in self.group.members[1:]:
+            self.group.administer(each, Administrative.DOWN)
+        self.assertEqual(self.numbers(), "1")
+
+
 class ReloadTests(GroupCase):
     """A group that takes over from another, at which exchanges still end."""
 

@@ -164,11 +164,11 @@ class StandingTests(SynchronousTestCase):
         self.standing.eject(10.0, 0.0, "refused", hasTrial=True)
         self.standing.timePassed(10.0)
         self.assertEqual((self.state, self.standing.verdict.traffic), ("trial: refused", Traffic.ONE))
-        self.standing.tried()
+        self.standing.tried(10.0)
         self.assertTrue(self.standing.isTried)
         self.standing.trialEnded(False, 11.0)
         self.assertEqual((self.state, self.standing.isTried), ("trial: refused", False))
-        self.standing.tried()
+        self.standing.tried(10.0)
         self.assertTrue(self.standing.trialEnded(True, 12.0))
         self.assertEqual((self.state, self.standing.isTried), ("up", False))
 
