@@ -183,11 +183,26 @@ class UpstreamAttempt:
         else:
             self._header = announcement(upstream.proxyProtocol, self._exchange.inbound)
             connection = pool.acquireFor(self._header)
+        if connection is not None and self._outbound.method not in _REPEATABLE:
+            connection = self._livingOf(pool, connection)
         if connection is not None:
             self._reused = True
             self._send(connection)
         else:
-            self._connect(pool)
+            self._openWhenRoom(pool)
+
+    def _livingOf(self, pool: ConnectionPool, connection: UpstreamConnection | None) -> UpstreamConnection | None:
+        """An idle connection that has not ended, for a request that could not be sent again.
+
+        Edge-case 11: upstreams close a connection when they have answered before they had read the request, or after so many.
+        In the turn in which the reactor tells of that, other events may come first, such as the next request.
+
+        @param connection: the first.
+        """
+        while connection is not None and connection.hasEnded():
+            connection.close()
+            connection = pool.acquireFor(self._header) if self._header else pool.acquire()
+        return connection
 
     def limit(self, seconds: float) -> None:
         """Fail unless the response's head comes within this."""
@@ -344,19 +359,17 @@ class UpstreamAttempt:
             self._repeated = True
             self._reused = False
             self.bytesIn = 0
-            self._again()
+            self._openWhenRoom(self._engine.pools.of(self.upstream))
         else:
             self._fail(error)
 
-    def _again(self) -> None:
-        """Once more, on a fresh connection, as soon as there is room for one."""
-        pools = self._engine.pools
-        pool = pools.of(self.upstream)
+    def _openWhenRoom(self, pool: ConnectionPool) -> None:
+        """On a fresh connection, as soon as there is room for one: there may be none in the place of one that broke."""
         if not pool.isFull:
             self._connect(pool)
             return
         try:
-            self._place = pools.room.line(self.upstream.key).join(self, self._settings.queueTimeout)
+            self._place = self._engine.pools.room.line(self.upstream.key).join(self, self._settings.queueTimeout)
         except ProxyError as error:
             self._fail(error)
 

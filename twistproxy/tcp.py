@@ -29,6 +29,21 @@ def tune(transport: Any, keepAlive: float) -> None:
         pass  # no socket of its own, or another system's: then it is the system's interval
 
 
+def hasInput(transport: Any) -> bool:
+    """Whether bytes, an end or an error wait in a connection's socket that the reactor has not told yet. A system call.
+
+    Where the transport shows no socket that can be asked, the answer is no.
+    """
+    below: Any = getattr(transport, "transport", transport)
+    try:
+        below.getHandle().recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, AttributeError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def setProbes(handle: socket.socket, keepAlive: float) -> None:
     """Have a socket's kernel probe a silent peer.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from socket import SHUT_WR
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ class Chain:
         else:
             known = upstream = await self.network.upstream()
         proxy = await self.network.proxy(known, endpoint=SecureEndpoint(self.directory) if self.fromClient else None)
+        self.pools = proxy.engine.pools
         to: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", proxy.address.port)
         if self.fromClient:
             to = wrapClientTLS(ssl.optionsForClientTLS("localhost", trustRoot=trustOfTwisted()), to)
@@ -154,3 +156,11 @@ async def test_exchangesBothWays(chain: Chain) -> None:
     assert (await server.readMessage()).head.line == b"GET /2 HTTP/1.1"
     server.write(response(b"again"))
     assert (await client.readMessage()).body == b"again"
+    # The end of an idle connection is there before the reactor tells of it, with TLS and without.
+    (pool,) = chain.pools
+    connection = pool.acquire()
+    assert not connection.hasEnded()
+    below: Any = getattr(server.transport, "transport", server.transport)
+    below.getHandle().shutdown(SHUT_WR)
+    assert connection.hasEnded()
+    connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import SHUT_WR
 from typing import Any
 
 from tests.unit.support import OK, Message, ProxyTestCase, answer, chunked, director, get, head, post
@@ -217,6 +218,29 @@ class TestStaleConnections(ProxyTestCase):
         self.origin.peer.close()
         self.network.pump()
         self.assertEqual(client.send(post(b"body")).answers(b"GET", b"POST")[1].code, 200)
+
+    def test_anEndThatTheReactorHasYetToTell(self) -> None:
+        """It came in the same turn as a request that could not be sent again, and is told after that."""
+        for lines in ((), (KEY,)):
+            for end in (lambda kernel: kernel.shutdown(SHUT_WR), lambda kernel: kernel.close(), lambda kernel: kernel.send(b"?")):
+                self.proxy([OK, OK])
+                client = self.ask(get())
+                client.raw.transport.end.send(post(b"body", *lines))
+                end(self.origin.peer.transport.end)
+                self.network.pump()
+                self.assertEqual(client.answers(b"GET", b"POST")[1].code, 200)
+                self.assertEqual([peer.received.count(b" HTTP/1.1") for peer in self.origin.peers], [1, 1])
+                self.tearDown()
+                self.setUp()
+
+    def test_endsUnderALimit(self) -> None:
+        """The place of a connection that has ended is free, for the one in its stead."""
+        self.proxy([OK, OK], settings={"maxConnectionsPerUpstream": 1})
+        client = self.ask(get())
+        client.raw.transport.end.send(post(b"body"))
+        self.origin.peer.transport.end.shutdown(SHUT_WR)
+        self.network.pump()
+        self.assertEqual(client.answers(b"GET", b"POST")[1].code, 200)
 
 
 class TestOtherUpstreams(ProxyTestCase):

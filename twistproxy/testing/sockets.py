@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from errno import ECONNRESET, ENOTCONN, EOPNOTSUPP, EPIPE, EWOULDBLOCK
 from os import strerror
-from socket import IPPROTO_TCP, SHUT_WR, SO_LINGER, SOL_SOCKET
+from socket import IPPROTO_TCP, MSG_PEEK, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import Any
 
 from twisted.internet.address import IPv6Address, UNIXAddress
@@ -123,9 +123,14 @@ class MemorySocket:
         self.sent += count
         return count
 
-    def recv(self, size: int) -> bytes:
-        """Take up to C{size} bytes, or one segment if that is less; C{b""} at the end."""
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Take up to C{size} bytes, or one segment if that is less; C{b""} at the end.
+
+        @param flags: C{MSG_PEEK}, or none.
+        """
         if self.unread:
+            if flags & MSG_PEEK:
+                return bytes(self.unread[:size])
             limit = self._segment()
             count = size if limit is None else min(size, limit)
             data = bytes(self.unread[:count])

@@ -22,7 +22,7 @@ from twistproxy.messages import Item
 from twistproxy.settings import Settings
 from twistproxy.splicing import BULK, LONG, Flow, FlowSource, Splicer
 from twistproxy.sweep import NEVER, Sweeper
-from twistproxy.tcp import tune
+from twistproxy.tcp import hasInput, tune
 from twistproxy.tls.errors import explainTLS
 from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
@@ -401,6 +401,10 @@ class UpstreamConnection(Protocol):
             self.deadline = self._sweeper.after(self._settings.upstreamTimeout)
             if not self._splice():
                 self.transport.resumeProducing()
+
+    def hasEnded(self) -> bool:
+        """Whether this connection, which is idle, was closed or sent something, and the reactor has yet to say so."""
+        return hasInput(self.transport)
 
     def hold(self, user: ConnectionUser, settings: Settings) -> None:
         """Say nothing and read nothing until C{startTunnel}: the connection is for a CONNECT."""
