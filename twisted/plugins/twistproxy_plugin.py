@@ -186,7 +186,8 @@ clientCertificate = Plugin(
     "client-certificate",
     "twistproxy.directors.clientcertificate.ClientCertificateDirector",
     IDirector,
-    summary="tells the upstream whose certificate the client showed, or requires one",
+    IMiddleware,
+    summary="tells the upstream whose certificate the client showed, or lets only some in",
     example="client-certificate:subject=X-Client-Subject",
 )
 """The directors that come with twistproxy."""
