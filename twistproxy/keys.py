@@ -42,6 +42,10 @@ def _client(request: InboundRequest) -> bytes | None:
     return request.client.host.encode()
 
 
+def _user(request: InboundRequest) -> bytes | None:
+    return request.user.encode("utf-8", "surrogateescape")
+
+
 def _path(request: InboundRequest) -> bytes | None:
     return request.path
 
@@ -80,5 +84,5 @@ def _query(name: bytes) -> Key:
     return key
 
 
-_NAMELESS = {"client": _client, "host": _host, "path": _path, "target": _target}
+_NAMELESS = {"client": _client, "user": _user, "host": _host, "path": _path, "target": _target}
 _NAMED = {"header": _header, "cookie": _cookie, "query": _query}

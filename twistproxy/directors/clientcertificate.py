@@ -91,14 +91,15 @@ class ClientCertificateDirector:
 
 
 def _checkedName(text: str) -> str:
-    kind, mark, value = text.partition(":")
-    if mark and kind == "SHA256":
+    kind, _, value = text.partition(":")
+    if kind == "SHA256":
         value = value.replace(":", "").lower()
         if len(value) != 64 or not set(value) <= set("0123456789abcdef"):
             raise ValueError("allow: a fingerprint has 64 hexadecimal digits")
         return f"SHA256:{value}"
-    if not value and "=" not in text or mark and "=" not in kind and kind not in ("CN", "DNS", "email", "URI", "IP"):
-        raise ValueError(f"allow: {text!r} is neither a subject as CN=alice,O=Example nor CN:, DNS:, email:, URI:, IP: or SHA256:")
+    if "=" not in kind and (kind not in ("CN", "DNS", "email", "URI", "IP") or not value):
+        words = "a subject as CN=alice,O=Example nor CN:, DNS:, email:, URI:, IP: or SHA256: with a name"
+        raise ValueError(f"allow: {text!r} is neither {words}")
     return text
 
 

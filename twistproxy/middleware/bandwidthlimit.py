@@ -30,7 +30,7 @@ class BandwidthLimit:
         """
         @param rate: bytes a second.
         @param burst: how many bytes may go at once after a rest; by default a tenth of a second's.
-        @param key: whose bytes are counted together: C{connection}, C{client}, C{header:NAME}, C{cookie:NAME},
+        @param key: whose bytes are counted together: C{connection}, C{client}, C{user}, C{header:NAME}, C{cookie:NAME},
             C{query:NAME}, C{host}, C{path}, C{route} for all of them, or C{module.function} of yours, which gets the request
             and returns bytes.
         @param keys: how many keys are remembered at most; the least recent are forgotten.

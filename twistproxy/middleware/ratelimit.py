@@ -45,8 +45,8 @@ class RateLimit(Service):
         """
         @param rate: requests a second; less than 1 for less than one a second.
         @param burst: how many may come at once beyond the rate; by default a fifth of a second's.
-        @param key: whose requests are counted together: C{client}, C{header:NAME}, C{cookie:NAME}, C{query:NAME}, C{host},
-            C{path}, C{route} for all of them, or C{module.function} of yours, which gets the request and returns bytes.
+        @param key: whose requests are counted together: C{client}, C{user}, C{header:NAME}, C{cookie:NAME}, C{query:NAME},
+            C{host}, C{path}, C{route} for all of them, or C{module.function} of yours, which gets the request and returns bytes.
         @param keys: how many keys are remembered at most; the least recent are forgotten.
         @param headers: whether answers that pass tell what is left, in RateLimit headers.
         @param redis: host:port of the server where the limit is shared. Needs txredisapi: pip install "twistproxy[redis]".

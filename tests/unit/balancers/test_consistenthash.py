@@ -141,7 +141,7 @@ class KeyTests(SynchronousTestCase):
     def test_mistakes(self) -> None:
         plugin = findPlugins().find("consistent-hash", IBalancer)
         for options, sentence in [
-            ({"key": "heder:X"}, "key: 'heder:X' is none of client, host, path, target, header:NAME, cookie:NAME, query:NAME"),
+            ({"key": "heder:X"}, "key: 'heder:X' is none of client, user, host, path, target, header:NAME, cookie:NAME, query:N"),
             ({"key": "header"}, "key: header needs a name, as in header\\:NAME"),
             ({"key": "path:x"}, "key: 'path:x' is none of"),
             ({"replicas": "0"}, "replicas is 1 or more"),

@@ -62,8 +62,8 @@ class SplitTests(DirectorTestCase):
         self.refuses("split:blue=-1", "split: a weight is not negative", pools=POOLS)
         self.refuses("split:blue=x", "split: blue: 'x' is not a whole number", pools=POOLS)
         self.refuses(
-            "split:blue=1:key=cooky", "split: key: 'cooky' is none of client, host, path, target, header:NAME, cookie:NAME, "
-            "query:NAME; did you mean 'cookie'?", pools=POOLS,
+            "split:blue=1:key=cooky", "split: key: 'cooky' is none of client, user, host, path, target, header:NAME, "
+            "cookie:NAME, query:NAME; did you mean 'cookie'?", pools=POOLS,
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import asked
 from twistproxy.limiting.keys import limitKey
+from twistproxy.messages import USER
 
 
 class TestLimitKey(SynchronousTestCase):
@@ -23,7 +24,15 @@ class TestLimitKey(SynchronousTestCase):
         named = asked(b"/", (b"X-User", key(asked())))  # whoever names himself like another's address
         self.assertNotEqual(key(named), key(asked()))
 
+    def test_user(self) -> None:
+        """Whoever has proved to be somebody counts as that, from wherever; the others by their address."""
+        requests = [asked(peer=f"192.0.2.{i}") for i in range(4)]
+        for request, name in zip(requests, ("alice", "alice", "bob"), strict=False):
+            request.state[USER] = name
+        found = list(map(limitKey("user"), requests))
+        self.assertEqual((found[0] == found[1], len(set(found)), found[3]), (True, 3, limitKey("client")(requests[3])))
+
     def test_mistakes(self) -> None:
         error = self.assertRaises(ValueError, limitKey, "rout")
-        known = "client, host, path, target, route, header:NAME, cookie:NAME, query:NAME"
+        known = "client, user, host, path, target, route, header:NAME, cookie:NAME, query:NAME"
         self.assertEqual(str(error), f"key: 'rout' is none of {known}; did you mean 'route'?")
