@@ -6,6 +6,7 @@ pause. Attached to a sink it passes every piece on at once and holds nothing. It
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,6 +17,14 @@ from twistproxy.splicing import Flow, FlowSource
 
 HIGH_WATER: Final = 64 << 10
 """Bytes held, above which the source is paused."""
+
+_SMALL: Final = 512
+_JOINED: Final = 4 << 10
+"""A held piece of less than the first is added to one before it that is less than the second: a piece is an object, and a
+client that sends single bytes must not make us hold fifty times as much."""
+
+Meter = Callable[[int], None]
+"""Told how many bytes of a body are held; what it raises ends the reading."""
 
 
 class BodySource(Protocol):
@@ -85,6 +94,7 @@ class Body:
     _sink: BodySink | None = None
     _paused = False
     _deferred: Deferred[bytes] | None = None
+    _meter: Meter | None = None
     _limit = 0
 
     def __init__(self, source: BodySource | None = None, tooLarge: ErrorKind = BODY_TOO_LARGE) -> None:
@@ -110,10 +120,11 @@ class Body:
 
     # What a plugin does.
 
-    def read(self, limit: int) -> Deferred[bytes]:
+    def read(self, limit: int, meter: Meter | None = None) -> Deferred[bytes]:
         """All of it, held in memory. It is still sent on afterwards, unless another is assigned.
 
         @param limit: most bytes.
+        @param meter: for whoever limits what is held of many bodies together; not told of one that was read before.
         @return: a Deferred that fires with the bytes, or fails with L{BodyTooLarge} (413 for a request's body, 502 for
             a response's) or with what broke the message.
         """
@@ -124,6 +135,7 @@ class Body:
         if self._sink is not None or self._deferred is not None:
             return fail(RuntimeError("this body is already on its way, or being read"))
         self._limit = limit
+        self._meter = meter
         reading: Deferred[bytes] = Deferred(self._readCancelled)
         self._deferred = reading
         if not self.ended and self.source is not None:
@@ -156,7 +168,11 @@ class Body:
         if self._sink is not None:
             self._sink.bodyReceived(data)
             return
-        self._chunks.append(data)
+        chunks = self._chunks
+        if len(data) < _SMALL and chunks and len(chunks[-1]) < _JOINED:
+            chunks[-1] += data
+        else:
+            chunks.append(data)
         self._held += len(data)
         self._advance()
 
@@ -193,6 +209,11 @@ class Body:
             reading.errback(error)
 
     # What the engine does at the side where it goes.
+
+    @property
+    def isBeingRead(self) -> bool:
+        """Whether a plugin waits for all of it."""
+        return self._deferred is not None
 
     @property
     def isUntouched(self) -> bool:
@@ -237,9 +258,10 @@ class Body:
             self.source.pauseBody()
 
     def _advanceReading(self, reading: Deferred[bytes]) -> None:
-        if self._held > self._limit:
+        error = self._hindrance()
+        if error is not None:
             self._deferred = None
-            reading.errback(self._tooLong(self._limit))
+            reading.errback(error)
         elif self.ended:
             self._deferred = None
             self.contents = b"".join(self._chunks)
@@ -247,6 +269,17 @@ class Body:
             reading.callback(self.contents)
         elif self._paused:
             self._resume()
+
+    def _hindrance(self) -> Exception | None:
+        """Why it is read no further."""
+        if self._held > self._limit:
+            return self._tooLong(self._limit)
+        try:
+            if self._meter is not None:
+                self._meter(self._held)
+        except Exception as error:
+            return error
+        return None
 
     def _resume(self) -> None:
         self._paused = False

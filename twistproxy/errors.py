@@ -87,6 +87,7 @@ CIRCUIT_OPEN: Final = _rule("circuit_open", 503, "The server has failed too ofte
 TOO_MANY_AT_ONCE: Final = _rule("too_many_at_once", 503, "Too many requests are under way. Try again in a moment.")
 SHED_LAG: Final = _rule("shed_lag", 503, "Too much is going on. Try again in a moment.")
 SHED_MEMORY: Final = _rule("shed_memory", 503, "Too much is going on. Try again in a moment.")
+BUFFERS_FULL: Final = _rule("buffers_full", 503, "Too much is being uploaded. Try again in a moment.")
 TOO_BUSY: Final = _rule("too_busy", 503, "Too much is going on. Try again in a moment.")
 LIMIT_UNAVAILABLE: Final = _proxy("limit_unavailable", 503, "It could not be found out whether you may do this now.")
 AUTH_UNAVAILABLE: Final = _proxy("auth_unavailable", 503, "It could not be found out whether you may do this.")

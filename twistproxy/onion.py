@@ -226,8 +226,11 @@ class _Layer:
             self._onion.sweeper.forget(self)
 
     def deadlinePassed(self) -> None:
-        """It took too long."""
+        """It took too long; unless it reads a body, for whose coming there are limits of their own."""
         self._forgetDeadline()
+        if self._onion.core.inbound.body.isBeingRead:
+            self._expectAnswer()
+            return
         self._isLate = True
         if self._waiting is not None:
             self._waiting.cancel()

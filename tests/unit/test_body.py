@@ -63,12 +63,29 @@ class StreamingTests(BodyTestCase):
         self.assertEqual((self.body.size, self.body.held, self.source.told), (2 * HIGH_WATER + 1, 0, []))
 
     def test_whatCameEarlierIsHandedOverInOrder(self) -> None:
-        self.body.dataReceived(b"a")
-        self.body.dataReceived(b"b")
-        self.assertEqual(self.body.held, 2)
+        self.body.dataReceived(b"a" * 1000)
+        self.body.dataReceived(b"b" * 1000)
+        self.assertEqual(self.body.held, 2000)
         self.body.attach(self.sink)
         self.body.dataReceived(b"c")
-        self.assertEqual((self.sink.pieces, self.body.held), ([b"a", b"b", b"c"], 0))
+        self.assertEqual((self.sink.pieces, self.body.held), ([b"a" * 1000, b"b" * 1000, b"c"], 0))
+
+    def test_smallPiecesAreHeldTogether(self) -> None:
+        """Each would be an object of some fifty bytes."""
+        data = bytes(range(250)) * 40
+        for at in range(len(data)):
+            self.body.dataReceived(data[at : at + 1])
+        self.body.attach(self.sink)
+        self.assertEqual((b"".join(self.sink.pieces), len(self.sink.pieces)), (data, 3))
+
+    def test_smallPiecesAreNotAddedToALongOne(self) -> None:
+        """That would be copied with each of them."""
+        long = b"a" * 10000
+        for piece in (long, b"b", b"c"):
+            self.body.dataReceived(piece)
+        self.body.attach(self.sink)
+        self.assertIs(self.sink.pieces[0], long)
+        self.assertEqual(self.sink.pieces[1:], [b"bc"])
 
     def test_completeBodyEndsTheSinkAtOnce(self) -> None:
         self.body.dataReceived(b"a")
@@ -161,6 +178,42 @@ class ReadingTests(BodyTestCase):
         self.assertNoResult(reading)
         self.body.dataReceived(b"c")
         self.assertIs(self.failureResultOf(reading, BodyTooLarge).value.kind, BODY_TOO_LARGE)
+
+    def test_theMeterIsToldHowMuchIsHeld(self) -> None:
+        told: list[int] = []
+        self.body.dataReceived(b"ab")
+        reading = self.body.read(10, told.append)
+        self.body.dataReceived(b"c")
+        self.body.allReceived([])
+        self.assertEqual((self.successResultOf(reading), told), (b"abc", [2, 3, 3]))
+        self.assertEqual((self.successResultOf(self.body.read(10, told.append)), len(told)), (b"abc", 3))
+
+    def test_whatTheMeterRaisesEndsTheReading(self) -> None:
+        def meter(held: int) -> None:
+            if held > 2:
+                raise ValueError("enough")
+
+        reading = self.body.read(10, meter)
+        self.body.dataReceived(b"ab")
+        self.assertTrue(self.body.isBeingRead)
+        self.body.dataReceived(b"c")
+        self.failureResultOf(reading, ValueError)
+        self.assertFalse(self.body.isBeingRead)
+        self.body.attach(self.sink)
+        self.assertEqual(self.sink.pieces, [b"abc"])
+
+    def test_theLimitOfAll(self) -> None:
+        """L{Body.limitTo} holds from when it is set, for what came before too."""
+        self.body.limitTo(None, 10)
+        self.body.dataReceived(b"abc")
+        for length in (-1, 3):
+            self.assertRaises(ProxyError, self.body.limitTo, 2, length)
+        self.assertIs(self.assertRaises(ProxyError, self.body.limitTo, 4, 5).kind, BODY_TOO_LARGE)
+        self.body.limitTo(4, -1)
+        self.body.attach(self.sink)
+        self.body.dataReceived(b"d")
+        self.assertRaises(ProxyError, self.body.dataReceived, b"e")
+        self.assertEqual(self.sink.pieces, [b"abc", b"d"])
 
     def test_limitOfAResponseIsAnotherError(self) -> None:
         body = Body(None, RESPONSE_TOO_LARGE)

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistproxy.body import EMPTY
 from twistproxy.errors import NO_UPSTREAM, ProxyError
 from twistproxy.hooks import label
 from twistproxy.messages import Address, InboundRequest, Response
@@ -40,6 +41,7 @@ class Core:
     def __init__(self) -> None:
         address = Address("192.0.2.1", 1)
         self.inbound = InboundRequest(b"GET", b"/", [], address, address, "http")
+        self.inbound.body = EMPTY
         self.asked = self.cancelled = 0
         self.result: Deferred[Response] = Deferred()
         self.results = 0

@@ -409,6 +409,13 @@ bandwidthLimit = Plugin(
     summary="lets so many bytes of answers a second out, to each connection or other key",
     example="bandwidth-limit:rate=1MiB",
 )
+bufferRequest = Plugin(
+    "buffer-request",
+    "twistproxy.middleware.bufferrequest.BufferRequest",
+    IMiddleware,
+    summary="takes in all of a request's body before an upstream is asked",
+    example="buffer-request:max=1MiB",
+)
 shed = Plugin(
     "shed",
     "twistproxy.middleware.shed.Shed",
