@@ -42,7 +42,7 @@ class Route:
     @ivar settings: those that hold for its requests; None: the engine's.
     @ivar retryPolicy: decides after each attempt; None: the built-in rule.
     @ivar roundTripper: asks upstreams in the place of HTTP/1.1.
-    @ivar touchesResponses: whether any plugin may change the answer.
+    @ivar touchesResponses: whether any of its plugins sees answers; middleware apart, which is asked.
     """
 
     group: UpstreamGroup | None
@@ -59,7 +59,7 @@ class Route:
     @touchesResponses.default
     def _touchesResponses(self) -> bool:
         policySees = self.retryPolicy is not None and getattr(self.retryPolicy, "seesAnswers", True)
-        return bool(self.modifiers or self.middleware or policySees or self.roundTripper)
+        return bool(self.modifiers or policySees or self.roundTripper)
 
 
 _MAX_POOLS: Final = 4096

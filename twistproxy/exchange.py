@@ -200,7 +200,8 @@ class Exchange:
             return
         items, encoded = relayedResponse(head.lines)
         announced = b", ".join(single(head.items, b"trailer")) if head.length == CHUNKED else b""
-        if not route.touchesResponses and self.outbound.method == self.inbound.method:
+        isSeen = route.touchesResponses or (self._onion is not None and self._onion.seesAnswers)
+        if not isSeen and self.outbound.method == self.inbound.method:
             if self._engine.via:
                 via = (b"via", b"Via", b"1.1 " + self._engine.via)
                 items, encoded = [*items, via], encoded + encodeLines([via])
@@ -339,11 +340,10 @@ class Exchange:
     def _upgradeAnswered(self, head: ResponseHead) -> None:
         """The upstream switches protocols: if that was asked for, so do we, after the modifiers."""
         try:
-            protocol = checkUpgradeAnswer(self._upgrade, head, self.settings.lenientUpgrade)
+            self._upgrade = checkUpgradeAnswer(self._upgrade, head, self.settings.lenientUpgrade)
         except ProxyError as error:
             self.fail(error)
             return
-        self._upgrade = protocol
         self._mayTunnel(101, head.phrase, responseItems(head.items, head.connection))
 
     def tunnelOpened(self) -> None:

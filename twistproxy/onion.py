@@ -3,7 +3,8 @@
 The limit is on a middleware's own time: while what is inside runs, upstreams have limits of their own.
 
 Most middleware decides beforehand, and returns what C{proceed} gave it. Such a layer costs its call and no more: all
-that pass hand the same Deferred outwards, and nobody looks at it on its way back.
+that pass hand the same Deferred outwards, and nobody looks at it on its way back. When all of them pass, the answer goes
+to the client as if there were none.
 """
 
 from __future__ import annotations
@@ -47,25 +48,32 @@ class _Proceeding(Deferred[Response]):
     """What the core will answer; knows whether anybody has added to it.
 
     @ivar additions: how many callbacks were added.
+    @ivar isOver: whether the exchange has ended before it was told anything, as nobody listened.
     """
 
     additions = 0
+    isOver = False
 
     def addCallbacks(self, *arguments: Any, **keywords: Any) -> Any:
-        self.additions += 1
+        self._added()
         return super().addCallbacks(*arguments, **keywords)
 
     def addCallback(self, *arguments: Any, **keywords: Any) -> Any:
-        self.additions += 1
+        self._added()
         return super().addCallback(*arguments, **keywords)
 
     def addErrback(self, *arguments: Any, **keywords: Any) -> Any:
-        self.additions += 1
+        self._added()
         return super().addErrback(*arguments, **keywords)
 
     def addBoth(self, callback: Any, *arguments: Any, **keywords: Any) -> Any:
-        self.additions += 1
+        self._added()
         return super().addBoth(callback, *arguments, **keywords)
+
+    def _added(self) -> None:
+        self.additions += 1
+        if self.isOver and not self.called:
+            self.errback(ProxyError(INTERNAL, "the exchange is over"))
 
 
 class Onion:
@@ -114,6 +122,13 @@ class Onion:
         self.core.proceedingCancelled()
 
     @property
+    def seesAnswers(self) -> bool:
+        """Whether any middleware waits for the core's answer, or has said whom to ask instead of some; if none, it may go to
+        the client as it comes."""
+        proceeding = self._proceeding
+        return not self._hasPassed or proceeding is None or proceeding.additions != 0 or self.core.inbound.backup is not None
+
+    @property
     def isWaiting(self) -> bool:
         """Whether middleware waits for the core's answer."""
         return self._proceeding is not None and not self._proceeding.called
@@ -147,8 +162,11 @@ class Onion:
         """The exchange is over, and nobody waits for any layer: those that still wait for something learn it."""
         proceeding, whole = self._proceeding, self._whole
         if proceeding is not None and not proceeding.called:
-            proceeding.errback(error or ProxyError(INTERNAL, "the exchange is over"))
-            proceeding.addErrback(_drop)  # if nobody listens
+            if not proceeding.additions:
+                proceeding.isOver = True
+            else:
+                proceeding.errback(error or ProxyError(INTERNAL, "the exchange is over"))
+                proceeding.addErrback(_drop)  # if nobody listens any more
         if whole is not None:
             whole.cancel()
         self._proceeding = self._whole = self._innermost = None

@@ -252,6 +252,32 @@ class OnionTests(SynchronousTestCase):
         self.core.result.addErrback(lambda failure: None)
         self.assertEqual(seen, [error])
 
+    def test_whoeverListensAfterTheEndLearnsThatItIsOver(self) -> None:
+        kept: list[Any] = []
+
+        def keeping(request: Any, proceed: Any) -> Any:
+            kept.append(proceed())
+            return kept[0]
+
+        self.call(passes, keeping)
+        self.assertFalse(self.onion.seesAnswers)
+        self.onion.release(None)
+        self.assertIn("over", self.error(kept[0]).detail)
+
+    def test_whoSeesAnswers(self) -> None:
+        """Only middleware that listens to what proceed gave it, or that has something of its own."""
+        waiting: Deferred[None] = Deferred()
+        for functions, sees in (
+            ((passes, passes), False),
+            ((passes, lambda request, proceed: proceed().addBoth(lambda it: it)), True),
+            ((lambda request, proceed: waiting.addCallback(lambda _: proceed()), passes), True),
+            ((lambda request, proceed: proceed().addCallback(lambda it: it), passes), True),
+            ((lambda request, proceed: Deferred(), passes), True),
+        ):
+            self.call(*functions)
+            self.assertEqual(self.onion.seesAnswers, sees)
+            self.release()
+
     def test_whenItIsOverAHeldAnswerIsCancelled(self) -> None:
         cancelled: list[object] = []
 

@@ -156,10 +156,16 @@ class _Watching:
         self.pluginName = nameOf(checked)
 
     def around(self, request: InboundRequest, proceed: Any) -> Any:
-        """The other's."""
+        """The other's. What it just hands on is not its own, and ends with the exchange."""
         self._look(request, None)
-        result = maybeDeferred(self._checked.around, request, proceed)
-        if not result.called:
+        inner: list[Any] = []
+
+        def proceedAndKeep() -> Any:
+            inner.append(proceed())
+            return inner[0]
+
+        result = maybeDeferred(self._checked.around, request, proceedAndKeep)
+        if not result.called and not (inner and inner[0] is result):
             self._running.append(result)
         return result
 
