@@ -126,7 +126,7 @@ class Onion:
         """Whether any middleware waits for the core's answer, or has said whom to ask instead of some; if none, it may go to
         the client as it comes."""
         proceeding = self._proceeding
-        return not self._hasPassed or proceeding is None or proceeding.additions != 0 or self.core.inbound.backup is not None
+        return not self._hasPassed or proceeding is None or proceeding.additions != 0 or self.core.inbound.standIn is not None
 
     @property
     def isWaiting(self) -> bool:
