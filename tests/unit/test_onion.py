@@ -274,6 +274,7 @@ class OnionTests(SynchronousTestCase):
             ((lambda request, proceed: proceed().addCallback(lambda it: it), passes), True),
             ((lambda request, proceed: Deferred(), passes), True),
         ):
+            self.core = Core()
             self.call(*functions)
             self.assertEqual(self.onion.seesAnswers, sees)
             self.release()
