@@ -92,6 +92,7 @@ class Body:
     _most: int | None = None
     _held = 0
     _sink: BodySink | None = None
+    _tap: Callable[[BodySink], BodySink] | None = None
     _paused = False
     _deferred: Deferred[bytes] | None = None
     _meter: Meter | None = None
@@ -142,6 +143,18 @@ class Body:
             self.source.bodyWanted()
         self._advance()
         return reading
+
+    def tap(self, tap: Callable[[BodySink], BodySink]) -> None:
+        """Have all of it pass through what C{tap} makes of its sink, once it has one; with two of them, first through that of
+        the first. A body that was read or assigned passes none of them: all of it is in C{contents}.
+        """
+        before = self._tap
+        self._tap = tap if before is None else lambda sink: before(tap(sink))
+
+    def pour(self) -> None:
+        """All of it is here, and nobody takes it: let it pass its taps."""
+        if self.ended and self.contents is None and self._tap is not None:
+            self.attach(_NOWHERE)
 
     # What the side where it comes from does.
 
@@ -232,6 +245,9 @@ class Body:
                 sink.bodyReceived(self.contents)
             sink.bodyEnded(self.trailers)
             return
+        if self._tap is not None:
+            tap, self._tap = self._tap, None
+            sink = tap(sink)
         self._sink = sink
         chunks, self._chunks, self._held = self._chunks, [], 0
         for chunk in chunks:

@@ -76,6 +76,13 @@ class ClientConnection(Protocol):
         """Cut it."""
 
 
+class Errand(Protocol):
+    """What the proxy does for itself, without a client that waits for it."""
+
+    def abort(self) -> None:
+        """Give it up."""
+
+
 class ConnectionPools:
     """The connection pool of each upstream, by its key; made when first asked for.
 
@@ -164,6 +171,7 @@ class Engine:
     @ivar errorHandlers: for requests that have no route.
     @ivar accessLogs: told of every exchange at its end.
     @ivar inFlight: exchanges under way.
+    @ivar errands: what is under way without a client; whoever adds one says so by L{errandEnded}.
     @ivar retryBudget: how often the requests of each pool may be sent again.
     @ivar exchanges: how many have ended.
     @ivar isDraining: whether client connections close after their exchange.
@@ -203,6 +211,7 @@ class Engine:
         self.acceptsConnect = False
         self.accepting = Accepting(settings.maxConnections, reactor.seconds)
         self.channels: set[ClientConnection] = self.accepting.connections
+        self.errands: set[Errand] = set()
         self._quiet: list[Deferred[None]] = []
         self._begin()
 
@@ -249,21 +258,27 @@ class Engine:
 
     def channelGone(self) -> None:
         """A client's connection is closed."""
-        if not self.channels and self._quiet:
+        if not self.channels and not self.errands and self._quiet:
             waiting, self._quiet = self._quiet, []
             for each in waiting:
                 each.callback(None)
 
+    def errandEnded(self, errand: Errand) -> None:
+        """One of L{errands} is over."""
+        self.errands.discard(errand)
+        self.channelGone()
+
     def drain(self) -> Deferred[None]:
         """Let exchanges under way end, and begin no others.
 
-        @return: a Deferred that fires when all client connections are closed; when it is cancelled, they are cut.
+        @return: a Deferred that fires when all client connections are closed, and errands over; when it is cancelled, they are
+            cut.
         """
         self.isDraining = True
         self._failures.flush()
         for channel in list(self.channels):
             channel.close()
-        if not self.channels:
+        if not self.channels and not self.errands:
             return succeed(None)
         quiet: Deferred[None] = Deferred(self._cut)
         self._quiet.append(quiet)
@@ -271,8 +286,8 @@ class Engine:
 
     def _cut(self, quiet: Deferred[None]) -> None:
         self._quiet.remove(quiet)
-        for channel in list(self.channels):
-            channel.abort()
+        for each in [*self.channels, *self.errands]:
+            each.abort()
 
     def identify(
         self, peer: Any, scheme: str, destination: Destination | None = None, transport: Any = None
@@ -284,7 +299,7 @@ class Engine:
         @param transport: its own.
         """
         header = getattr(peer, "header", None)
-        return identify(addressOf(peer), scheme, self.trust, destination, transport, header)
+        return identify(addressOf(peer), scheme, self.trust, destination, transport, header, self)
 
     def known(self, upstream: Upstream) -> Upstream:
         """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""

@@ -88,6 +88,7 @@ class Identity:
     @ivar certificate: the client's, when it speaks TLS to us.
     @ivar transport: the connection's; None when it has none of its own.
     @ivar proxyHeader: what the PROXY protocol told of it; None when it told nothing.
+    @ivar engine: what serves it.
     @ivar block: C{items} as they are sent.
     """
 
@@ -101,6 +102,7 @@ class Identity:
     certificate: CertificateSource | None = None
     transport: Any = field(default=None, eq=False, repr=False)
     proxyHeader: ProxyHeader | None = None
+    engine: Any = field(default=None, eq=False, repr=False)
     block: bytes = field(init=False)
 
     @block.default
@@ -133,6 +135,7 @@ def identify(
     destination: Destination | None = None,
     transport: Any = None,
     proxyHeader: ProxyHeader | None = None,
+    engine: Any = None,
 ) -> Identity:
     """What to say about a connection from C{peer}.
 
@@ -141,6 +144,7 @@ def identify(
     @param destination: where the connection went before it was redirected to us.
     @param transport: the connection's.
     @param proxyHeader: what the PROXY protocol told of it.
+    @param engine: what serves it.
     """
     peer = addressOf(peer)
     host = peer.host
@@ -151,7 +155,10 @@ def identify(
         items.append((b"x-real-ip", b"X-Real-IP", raw))
     if trust.tells:
         items.append((b"x-forwarded-proto", b"X-Forwarded-Proto", scheme.encode("ascii")))
-    return Identity(peer, peer, trust.trusts(host), scheme, tuple(items), trust, destination, None, transport, proxyHeader)
+    trusted = trust.trusts(host)
+    return Identity(
+        peer, peer, trusted, scheme, tuple(items), trust, destination, None, transport, proxyHeader, engine
+    )
 
 
 def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:

@@ -121,6 +121,10 @@ class ConnectionFacts(Protocol):
     def transport(self) -> Any:
         """The connection's transport; None when it has none of its own."""
 
+    @property
+    def engine(self) -> Any:
+        """What serves the connection."""
+
 
 class InboundRequest:
     """A request as the client sent it. Nothing of it can be changed, but C{state} and C{body} belong to the plugins.
@@ -240,6 +244,20 @@ class InboundRequest:
         if self.finishers is None:
             self.finishers = []
         self.finishers.append(call)
+
+    def detached(self) -> InboundRequest:
+        """The same request for work that outlives this one: C{state} and C{finishers} are its own. It has no body yet."""
+        made = InboundRequest(
+            self._method, self._target, self.headers, self._client, self._peer, self._scheme, self._minor, self._destination,
+            self._connection,
+        )  # fmt: skip
+        made._id = self.id
+        return made
+
+    @property
+    def engine(self) -> Any:
+        """The L{twistproxy.engine.Engine} that serves it; None for a request that no proxy got."""
+        return None if self._connection is None else self._connection.engine
 
     def abort(self) -> bool:
         """Reset the client's connection: it gets no answer, or none that is complete.
