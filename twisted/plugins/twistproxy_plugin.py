@@ -402,6 +402,13 @@ chaos = Plugin(
     summary="makes faults on purpose, the same ones for the same seed",
     example="chaos:latency=200ms:share=10%:seed=1",
 )
+mirror = Plugin(
+    "mirror",
+    "twistproxy.middleware.mirror.Mirror",
+    IMiddleware,
+    summary="sends copies of requests to another pool, and drops what it answers",
+    example="mirror:pool=shadow:share=10%",
+)
 bandwidthLimit = Plugin(
     "bandwidth-limit",
     "twistproxy.middleware.bandwidthlimit.BandwidthLimit",
