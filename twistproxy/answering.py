@@ -41,6 +41,8 @@ class _Gone:
     """Has the body of an answer that is relayed as it comes: it can be read no more, and a plugin that keeps the Response
     keeps nothing else."""
 
+    length = 0
+
     def openBody(self) -> Body:
         """L{twistproxy.messages.BodyHolder}."""
         body = Body()
@@ -81,7 +83,7 @@ class Answer:
         self._owner = owner
         self._client = client
         self._code = response.code
-        self._length = length
+        self.length = length
         self._announced = announced
         if response.upstream is not None:
             response.holder = self
@@ -89,7 +91,7 @@ class Answer:
     def openBody(self) -> Body:
         """L{twistproxy.messages.BodyHolder}."""
         if self._stream is None:
-            self._stream = Body(self, RESPONSE_TOO_LARGE) if self._length else EMPTY
+            self._stream = Body(self, RESPONSE_TOO_LARGE) if self.length else EMPTY
         return self._stream
 
     # From the upstream.
@@ -125,9 +127,9 @@ class Answer:
         isUpstreams = response.holder is self and response.replacedBody is None
         if isUpstreams and self._stream is None and response.isUnseen and response.code == self._code and toHead == askedByHead:
             response.holder = _GONE
-            self._client.sendHead(self._code, response.phrase, response.items, self._length, self._announced, self._encoded)
+            self._client.sendHead(self._code, response.phrase, response.items, self.length, self._announced, self._encoded)
             return True
-        length = 0 if askedByHead and not toHead else self._length
+        length = 0 if askedByHead and not toHead else self.length
         body = deliver(response, self._client, toHead, length, self._announced)
         if body is EMPTY or not isUpstreams:
             self._drop()
@@ -140,7 +142,7 @@ class Answer:
     def _drop(self) -> None:
         """Whatever the upstream still sends goes nowhere."""
         stream, self._stream = self._stream, EMPTY
-        if self._length and (stream is None or not (stream is EMPTY or stream.ended)):
+        if self.length and (stream is None or not (stream is EMPTY or stream.ended)):
             self._owner.answerUnwanted()
 
     def spliceBody(self, source: FlowSource, transport: Any, length: int) -> None:

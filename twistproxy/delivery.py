@@ -136,8 +136,8 @@ def deliver(response: Response, client: ClientStream, toHead: bool, streamLength
         kept = HOP_BY_HOP if code != 204 and (response.holder is not None or code == 304) else _FRAMING
         items = [item for item in response.items if item[0] not in kept or (code == 407 and item[0] == _CHALLENGE)]
         replaced = response.replacedBody
-        if response.filters:
-            items = [item for item in _withoutExactBytes(items, response.filters) if item[0] != b"content-length"]
+        if response.changesBytes:
+            items = [item for item in trueOfOutput(items, response.filters) if item[0] != b"content-length"]
         elif response.holder is None and replaced is not None and replaced.contents is not None and code not in (204, 304):
             items.append((b"content-length", b"Content-Length", b"%d" % len(replaced.contents)))
         client.sendHead(code, phrase, items, 0)
@@ -146,8 +146,8 @@ def deliver(response: Response, client: ClientStream, toHead: bool, streamLength
     length = len(body.contents) if body.contents is not None else streamLength
     dropped = _FRAMING if code != 407 else _FRAMING - {_CHALLENGE}
     items = [item for item in response.items if item[0] not in dropped]
-    if response.filters:
-        items = _withoutExactBytes(items, response.filters)
+    if response.changesBytes:
+        items = trueOfOutput(items, response.filters)
         length = UNTIL_CLOSE
     if length >= 0:
         items.append((b"content-length", b"Content-Length", b"%d" % length))
@@ -155,10 +155,13 @@ def deliver(response: Response, client: ClientStream, toHead: bool, streamLength
     return body
 
 
-def _withoutExactBytes(items: list[Item], filters: list[Any]) -> list[Item]:
-    """Without the lines that are not true of what comes out of C{filters}. A weak ETag is (RFC 9110 section 8.8.1) where all
-    of them keep the meaning."""
-    keepsWeak = all(getattr(each, "keepsMeaning", False) for each in filters)
+def trueOfOutput(items: list[Item], filters: list[Any]) -> list[Item]:
+    """The lines that are true of what comes out of C{filters}, too. A weak ETag is (RFC 9110 section 8.8.1) where all that
+    change bytes keep the meaning. A Content-Length is not looked at."""
+    changing = [each for each in filters if not getattr(each, "keepsBytes", False)]
+    if not changing:
+        return items
+    keepsWeak = all(getattr(each, "keepsMeaning", False) for each in changing)
     return [
         item
         for item in items

@@ -174,7 +174,7 @@ class IBodyFilter(Interface):
     """Changes a body piece by piece. I{Sync}.
 
     One that changes only how the same thing is written, as a compression does, may have C{keepsMeaning = True}: a weak ETag
-    is kept then.
+    is kept then. One that only looks, and returns what it got, may have C{keepsBytes = True}: then all headers are.
     """
 
     def data(chunk: bytes) -> bytes:

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 class BodyHolder(Protocol):
-    """Where an upstream's body waits until somebody asks for it."""
+    """Where an upstream's body waits until somebody asks for it.
+
+    @ivar length: of the body; negative when it is not known, as L{twistproxy.wire.guard} has it.
+    """
+
+    length: int
 
     def openBody(self) -> Body:
         """The body, to be read or sent."""
@@ -125,6 +130,11 @@ class Response:
         What depends on the body's exact bytes (Content-Length, ETag, digests) is taken from the headers.
         """
         self.filters.append(bodyFilter)
+
+    @property
+    def changesBytes(self) -> bool:
+        """Whether any filter does: not all only look."""
+        return bool(self.filters) and not all(getattr(each, "keepsBytes", False) for each in self.filters)
 
     def addStage(self, stage: Stage) -> None:
         """Have the body pass through what C{stage} makes, which may hold it back, as those of L{twistproxy.pacing} do. They

@@ -152,7 +152,7 @@ def _length(response: Response) -> int | None:
     replaced = response.replacedBody
     if replaced is not None and replaced.contents is not None:
         return len(replaced.contents)
-    if response.filters:
+    if response.changesBytes:
         return None
     if response.upstream is None:
         return 0

@@ -1,0 +1,34 @@
+"""Whether a client has already what it would get: conditional requests for a kept answer (RFC 9110 section 13). Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from twistproxy.caching.rules import instant
+from twistproxy.messages import FrozenHeaders, Item
+
+_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
+_LEFT_OUT: Final = frozenset({b"content-type", b"content-encoding", b"content-language", b"content-length", b"content-range"})
+"""What describes a body, and has no place in a 304 (RFC 9110 section 15.4.5)."""
+
+
+def isKnown(asked: FrozenHeaders, answer: FrozenHeaders) -> bool:
+    """Whether a 304 does in the place of C{answer}, a good one (RFC 9110 section 13.2.2)."""
+    known = asked.getRawHeaders(b"if-none-match", ())
+    if known:
+        if any(each.strip() == b"*" for each in known):
+            return True
+        tag = _TAG.match(answer.get(b"etag", b"").strip())
+        return tag is not None and tag[1] in _TAG.findall(b",".join(known))
+    since = asked.getRawHeaders(b"if-modified-since", ())
+    modified = answer.getRawHeaders(b"last-modified", ())
+    if len(since) != 1 or len(modified) != 1:
+        return False
+    then, changed = instant(since[0]), instant(modified[0])
+    return then is not None and changed is not None and changed <= then
+
+
+def withoutBody(items: list[Item]) -> list[Item]:
+    """The lines of an answer that go with a 304."""
+    return [item for item in items if item[0] not in _LEFT_OUT]

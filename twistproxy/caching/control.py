@@ -1,0 +1,63 @@
+"""Cache-Control as it is written (RFC 9111 section 5.2). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_LONGEST: Final = 1 << 31
+"""Seconds; what is more counts as this (RFC 9111 section 1.2.2)."""
+
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_DIRECTIVE: Final = re.compile(
+    rb"(?P<name>%b)(?:[ \t]*=[ \t]*(?:(?P<token>%b)|\"(?P<quoted>(?:[^\"\\]|\\.)*)\"))?" % (_TOKEN, _TOKEN), re.DOTALL
+)
+_BETWEEN: Final = re.compile(rb"[ \t]*(?:,[ \t]*)*")
+_COMMA: Final = re.compile(rb"[ \t]*(?:,|\Z)")
+_NUMBER: Final = re.compile(rb"[0-9]+\Z")
+
+
+class CacheControl:
+    """The directives of a message; C{in} asks for one by its name in lower case.
+
+    What cannot be read says no-store: whoever wrote it wanted to limit something.
+    """
+
+    def __init__(self, values: Sequence[bytes]) -> None:
+        """@param values: of Cache-Control."""
+        self._arguments: dict[bytes, list[bytes | None]] = {}
+        for value in values:
+            self._read(value)
+
+    def _read(self, value: bytes) -> None:
+        at = _BETWEEN.match(value).end()  # type: ignore[union-attr]  # it matches nothing, too
+        while at < len(value):
+            found = _DIRECTIVE.match(value, at)
+            if found is None or not _COMMA.match(value, found.end()):
+                self._arguments[b"no-store"] = [None]
+                return
+            argument = found["quoted"] if found["token"] is None else found["token"]
+            self._arguments.setdefault(found["name"].lower(), []).append(argument)
+            at = _BETWEEN.match(value, found.end()).end()  # type: ignore[union-attr]
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._arguments
+
+    def isBare(self, name: bytes) -> bool:
+        """Whether a directive is there without an argument."""
+        return None in self._arguments.get(name, ())
+
+    def seconds(self, name: bytes) -> int | None:
+        """The argument of a directive; None when it is not there. The least of several, and 0 for what is no number (RFC 9111
+        section 4.2.1)."""
+        arguments = self._arguments.get(name)
+        if arguments is None:
+            return None
+        return min(_number(each) for each in arguments)
+
+
+def _number(argument: bytes | None) -> int:
+    if argument is None or not _NUMBER.match(argument):
+        return 0
+    return min(int(argument), _LONGEST) if len(argument) < 20 else _LONGEST
