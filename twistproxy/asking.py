@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twistproxy.attempt import ResponseOwner, UpstreamAttempt
-from twistproxy.body import Body
 from twistproxy.errors import BALANCER_ERROR, NO_UPSTREAM, STATUS_REFUSED, TRY_TIMEOUT, ErrorKind, ProxyError
 from twistproxy.explaining import explain, nobody
 from twistproxy.messages import (
@@ -29,10 +28,12 @@ from twistproxy.messages import (
     Upstream,
 )
 from twistproxy.replay import Replay
-from twistproxy.retrying import consult, isIdempotent, keepsBody
+from twistproxy.requestbody import RequestBody
+from twistproxy.retrying import consult, isIdempotent
 from twistproxy.roundtrip import RoundTrip
 from twistproxy.settings import Settings
 from twistproxy.standin import StandIn
+from twistproxy.uploading import BodyOutlet
 from twistproxy.upstream.candidates import Candidates
 from twistproxy.upstream.group import UpstreamGroup
 from twistproxy.upstream.waiting import Place
@@ -54,6 +55,12 @@ class Asker(ResponseOwner, Protocol):
     upstream: Upstream | None
     attempts: int
     tries: tuple[Try, ...]
+
+    def uploadPaused(self) -> None:
+        """Nobody takes more of the request for now."""
+
+    def uploadResumed(self) -> None:
+        """Somebody takes more."""
 
     def fail(self, error: ProxyError) -> None:
         """Nobody answered, or nobody could be asked."""
@@ -78,7 +85,7 @@ class Asking:
     _only: Upstream | None = None  # that one
     _tried: frozenset[Upstream] = frozenset()
     _delay: IDelayedCall | None = None
-    _replay: Replay | None = None
+    _body: RequestBody | None = None
     _place: Place | None = None
     _joined = 0.0  # when it did
     _waited = 0.0  # seconds in the line, before the attempt under way
@@ -186,27 +193,31 @@ class Asking:
         limit = asker.settings.triesTimeout
         return bool(limit) and self._engine.seconds() + delay >= asker.started + limit
 
-    def bodyToSend(self) -> Body | Replay:
+    def bodyToSend(self) -> BodyOutlet | Replay:
         """Where an attempt gets the request's body from."""
-        asker = self._asker
-        body = asker.outbound.body
-        if body.contents is not None:
-            return body
-        if self._replay is None and keepsBody(self._route.retryPolicy, asker.outbound):
-            self._replay = Replay(body, asker.settings.maxReplayBytes, asker)
-        return self._replay or body
+        if self._body is None:
+            self._body = RequestBody(self._asker, self._route.retryPolicy)
+        return self._body.outlet()
 
     def _isBodyKept(self) -> bool:
         """Whether it can be sent again, once some of it was sent."""
-        return self._asker.outbound.body.contents is not None or (self._replay is not None and self._replay.isKept)
+        return self._asker.outbound.body.contents is not None or (self._body is not None and self._body.isKept)
 
     def holdBody(self) -> bool:
         """An attempt wants to send the request again: hold back what of its body comes until then."""
         if not self._isBodyKept():
             return False
-        if self._replay is not None:
-            self._replay.hold()
+        if self._body is not None:
+            self._body.hold()
         return True
+
+    def uploadPaused(self) -> None:
+        """The upstream takes no more of the request for now."""
+        (self._body or self._asker).uploadPaused()
+
+    def uploadResumed(self) -> None:
+        """It takes more."""
+        (self._body or self._asker).uploadResumed()
 
     # In a line: twistproxy.upstream.waiting.Waiter.
 
@@ -364,8 +375,8 @@ class Asking:
         self.lastError = error
         self._group, self._only, self._tried = backup, None, frozenset()
         backup.asked += 1
-        if self._replay is not None:
-            self._replay.hold()
+        if self._body is not None:
+            self._body.hold()
         self._pickAgain()
 
     def _decide(self, error: ProxyError | None, response: Response | None, sent: bool) -> Retry | Commit | GiveUp:
@@ -421,8 +432,8 @@ class Asking:
         self.lastError = error
         self._tried |= {upstream}
         engine.attemptFailed(self._asker.inbound, upstream, error)
-        if self._replay is not None:
-            self._replay.hold()
+        if self._body is not None:
+            self._body.hold()
         if decision.delay <= 0:
             self._pickAgain()
         else:
@@ -463,9 +474,8 @@ class Asking:
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.abandon(reason)
-        replay, self._replay = self._replay, None
-        if replay is not None:
-            replay.close()
+        if self._body is not None:
+            self._body.close()
 
     def pauseResponse(self) -> None:
         """Have the upstream send no more for now."""

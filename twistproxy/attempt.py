@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twistproxy.body import EMPTY, Body
+from twistproxy.body import EMPTY
 from twistproxy.errors import METHOD_NOT_ALLOWED, TRY_TIMEOUT, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.forwarding import keepsTrailers
 from twistproxy.messages import FrozenHeaders, InboundRequest, Item, OutboundRequest, Outcome, Upstream
@@ -20,6 +20,7 @@ from twistproxy.settings import Settings
 from twistproxy.splicing import Flow, FlowSource, Splicer
 from twistproxy.sweep import Sweeper
 from twistproxy.upgrade import TUNNEL
+from twistproxy.uploading import BodyOutlet
 from twistproxy.upstream.announcement import announcement
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.pool import ConnectionPool, Ticket
@@ -45,8 +46,14 @@ def mayRepeat(method: bytes, headers: FrozenHeaders) -> bool:
 class AttemptOwner(Protocol):
     """What made an attempt, and decides what follows when it fails."""
 
-    def bodyToSend(self) -> Body | Replay:
+    def bodyToSend(self) -> BodyOutlet | Replay:
         """Where the request's body comes from: through a L{Replay} when it may have to be sent again."""
+
+    def uploadPaused(self) -> None:
+        """The upstream takes no more of the request for now."""
+
+    def uploadResumed(self) -> None:
+        """It takes more."""
 
     def holdBody(self) -> bool:
         """The request is to be sent again, when there is a connection; until then its body waits.
@@ -68,12 +75,6 @@ class ResponseOwner(Protocol):
     """The exchange that an attempt is made for."""
 
     inbound: InboundRequest
-
-    def uploadPaused(self) -> None:
-        """The upstream takes no more of the request for now."""
-
-    def uploadResumed(self) -> None:
-        """It takes more."""
 
     def informationReceived(self, head: ResponseHead) -> None:
         """A 1xx other than 101."""
@@ -261,6 +262,8 @@ class UpstreamAttempt:
             self._corked = True
             self._owner.bodyToSend().attach(self)
             self._corked = False
+            if self.connection is not connection:
+                return  # a stage has broken it off
         connection.flush()
 
     def bodyReceived(self, data: bytes) -> None:
@@ -293,11 +296,11 @@ class UpstreamAttempt:
 
     def uploadPaused(self) -> None:
         """The upstream takes no more for now."""
-        self._exchange.uploadPaused()
+        self._owner.uploadPaused()
 
     def uploadResumed(self) -> None:
         """It takes more."""
-        self._exchange.uploadResumed()
+        self._owner.uploadResumed()
 
     # Receiving.
 

@@ -22,6 +22,7 @@ from twistproxy.response import BodyHolder, Response
 
 if TYPE_CHECKING:
     from twistproxy.body import Body
+    from twistproxy.stages import Stage
     from twistproxy.standin import StandIn
     from twistproxy.tls.client import CertificateSource, ClientCertificate
     from twistproxy.wire.proxyprotocol import ProxyHeader
@@ -49,6 +50,9 @@ __all__ = [
     "isToken",
     "splitTarget",
 ]
+
+STAGES: Final = "twistproxy.stages"
+"""Where C{state} of a request has what its body passes on its way to the upstream."""
 
 USER: Final = "twistproxy.user"
 """Where C{state} of a request has the name that its client has proved to be its own."""
@@ -269,6 +273,18 @@ class InboundRequest:
             return False
         transport.abortConnection()
         return True
+
+    def addStage(self, stage: Stage) -> None:
+        """Have the body pass through what C{stage} makes on its way to the upstream: it may hold it back, as those of
+        L{twistproxy.pacing} do. The first added comes first. To be called before anybody is asked, so by middleware or
+        directors.
+        """
+        self.state.setdefault(STAGES, []).append(stage)
+
+    @property
+    def stages(self) -> list[Stage] | None:
+        """As C{state[STAGES]} has it."""
+        return None if self._state is None else self._state.get(STAGES)
 
     @property
     def user(self) -> str:

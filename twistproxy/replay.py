@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twistproxy.body import Body, BodySink
+from twistproxy.body import BodySink
 from twistproxy.messages import Item
 from twistproxy.splicing import Flow, FlowSource
+from twistproxy.uploading import BodyOutlet
 
 
 class Uploader(Protocol):
-    """The exchange whose client sends the body."""
+    """What has the client send the body."""
 
     def uploadPaused(self) -> None:
         """Nobody takes it for now."""
@@ -29,7 +30,7 @@ class Replay:
     @ivar isKept: whether all that came is here, so that it can be sent again.
     """
 
-    def __init__(self, body: Body, limit: int, uploader: Uploader) -> None:
+    def __init__(self, body: BodyOutlet, limit: int, uploader: Uploader) -> None:
         """@param limit: bytes to keep at most, once they were sent."""
         self._body = body
         self._limit = limit

@@ -45,6 +45,27 @@ def test_aSlowedBodyArrivesWhole(tmp_path: Path, reactorName: str) -> None:
             assert size == SIZE
 
 
+def _take(connection: socket.socket) -> None:
+    while True:
+        _, size = readHead(connection)
+        while size < SIZE:
+            size += len(connection.recv(SIZE))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_aSlowedUploadArrivesWhole(tmp_path: Path, reactorName: str) -> None:
+    options = ("--middleware", "bandwidth-limit:upload=2MiB:burst=0")
+    with (
+        Server(_take) as upstream,
+        ProxyProcess(tmp_path, upstream.url, reactor=reactorName, options=options) as proxy,
+        connect(proxy.port) as client,
+    ):
+        for _ in range(2):
+            client.sendall(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % SIZE + bytes(SIZE))
+            head, _ = readHead(client)
+            assert head.startswith(b"HTTP/1.1 200"), head
+
+
 def test_aResetIsAReset(tmp_path: Path, reactorName: str) -> None:
     options = ("--middleware", "chaos:reset=0s:seed=1")
     with (

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from tests.support.certificates import issued, write
+from tests.unit.builtin import built
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import (
     SWITCHED,
@@ -35,6 +36,7 @@ from tests.unit.support import (
     post,
 )
 from tests.unit.test_tls import HOST, SecureClient
+from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
 from twistproxy.retrying import RetryRule
 from twistproxy.server import channel
@@ -184,6 +186,14 @@ class Storm:
             found["modifiers"] = [modifier(self.slowly(self.random.choice((lambda *_: None, reading))))]
         if self.chance(20):
             found["middleware"] = [middleware(through)] * self.random.randint(1, 2)
+        if self.chance(30):
+            rates = self.random.choice(("rate=20000", "upload=20000", "rate=1000000:upload=300000:key=route"))
+            slow = built(IMiddleware, f"bandwidth-limit:{rates}:burst=0", reactor=self.case.network)
+            found["middleware"] = [*found.get("middleware", []), slow]
+        if self.chance(40):
+            limit = self.random.choice(("max=3", "max=1:key=client", "max=2:key=path"))
+            self.case.limits = [built(IMiddleware, f"concurrency-limit:{limit}")]
+            found["middleware"] = [*self.case.limits, *found.get("middleware", [])]
         if self.chance(20):
             found["errorHandlers"] = [errorHandler(self.slowly(lambda *_: None))]
         if self.chance(40):
@@ -316,6 +326,7 @@ class TestStorms(ProxyTestCase):
     def storm(self, seed: int) -> None:
         storm = Storm(self, seed)
         self.seen = set()
+        self.limits: list[Any] = []
         network = self.network
         network.segmentSize = storm.random.choice((None, None, 1000, lambda: storm.random.randint(1, 3000)))
         network.socketBuffer = storm.random.choice((65536, 65536, 2000))
@@ -341,6 +352,7 @@ class TestStorms(ProxyTestCase):
         network.pump()
         self.seconds(1000)
         storm.check()
+        self.assertEqual([each.inFlight for each in self.limits], [{}] * len(self.limits))
         self.flushLoggedErrors()
 
     def test_storms(self) -> None:

@@ -97,7 +97,7 @@ class TestSendingAgain(TriesTestCase):
         self.proxy(None)
         self.ask(post(b"0123456789")[:-5])
         (channel,) = self.engine.channels
-        self.assertIsNone(channel._exchange._asking._replay)  # type: ignore[attr-defined]
+        self.assertFalse(channel._exchange._asking._body.isKept)  # type: ignore[attr-defined]
 
     def test_byStatus(self) -> None:
         self.proxy(BUSY, OK, retryPolicy=RetryRule("503"))

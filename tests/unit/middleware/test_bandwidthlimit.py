@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import PluginTestCase, built
-from tests.unit.support import ProxyTestCase, answer, get
+from tests.unit.support import OK, ProxyTestCase, answer, chunked, director, get, post
 from twistproxy.interfaces import IMiddleware
+from twistproxy.messages import InboundRequest, OutboundRequest
 from twistproxy.pacing import HIGH_WATER
+from twistproxy.retrying import RetryRule
 from twistproxy.testing import FakeUpstream, ProxyHarness, ProxyTestMixin
 from twistproxy.testing.client import Client
 
 SIZE = 400_000
+
+
+def put(body: bytes) -> bytes:
+    """An idempotent request with a body."""
+    return post(body, method=b"PUT")
 
 
 class TestBandwidthLimit(ProxyTestMixin, SynchronousTestCase):
@@ -75,6 +84,119 @@ class TestBandwidthLimit(ProxyTestMixin, SynchronousTestCase):
         self.assertEqual((answer.status, answer.isComplete), (200, True))
 
 
+class TestUploads(ProxyTestCase):
+    def limited(self, options: str, *scripts: Any, **more: Any) -> None:
+        limit = built(IMiddleware, f"bandwidth-limit:{options}", reactor=self.network)
+        self.proxy(*scripts or (OK,), middleware=[limit], **more)
+
+    def checkNoTimers(self) -> None:
+        """But the one that all share."""
+        self.assertEqual([each for each in self.network.getDelayedCalls() if "Sweeper" not in str(each)], [])
+
+    def uploaded(self) -> int:
+        """Bytes of bodies that came to the origins."""
+        return sum(each.received.count(b"u") for each in self.origins)
+
+    def test_atItsRate(self) -> None:
+        self.limited("upload=1000:burst=0")
+        client = self.ask(put(b"u" * 3000))
+        self.assertIn(b"content-length: 3000", self.origin.received.lower())
+        for seconds in (1, 2):
+            self.seconds(1.001)
+            self.assertEqual(self.uploaded(), 1000 * seconds)
+        self.seconds(1.01)
+        self.assertEqual(client.answer().code, 200)
+        self.checkNoTimers()
+
+    def test_theBurstOfBoth(self) -> None:
+        self.limited("upload=1000:rate=100:burst=600", answer(b"x" * 1000))
+        client = self.ask(put(b"u" * 1000))
+        self.assertEqual(self.uploaded(), 600)
+        self.seconds(0.41)
+        self.assertEqual((self.uploaded(), client.received.count(b"x")), (1000, 600))
+
+    def test_onlyWhatHasABodyIsSlowed(self) -> None:
+        self.limited("upload=1", answer(b"x" * 1000))
+        self.assertEqual(len(self.answerTo(get()).body), 1000)
+
+    def test_chunksAndTrailers(self) -> None:
+        self.limited("upload=1000:burst=0")
+        body = chunked(b"u" * 500, b"u" * 500, trailers=[b"X-T: 1"])
+        client = self.ask(get(b"/", b"Transfer-Encoding: chunked", method=b"PUT") + body)
+        self.seconds(0.9)
+        self.assertEqual(client.received, b"")
+        self.seconds(0.2)
+        self.assertEqual(client.answer().code, 200)
+        self.assertEqual(self.origin.request.body, b"u" * 1000)
+
+    def test_theClientWaits(self) -> None:
+        """The proxy holds little of a request, and no timeout ends what it slows by itself."""
+        self.limited("upload=2000:burst=0")
+        client = self.ask(put(b"u" * SIZE))
+        for seconds in range(1, 100):
+            self.seconds(1)
+            self.assertLess(SIZE - self.uploaded() - client.raw.transport.buffered, 5 * HIGH_WATER)
+            self.assertLess(abs(self.uploaded() - 2000 * seconds), 500)
+        self.seconds(110)
+        self.assertEqual((client.answer().code, self.uploaded()), (200, SIZE))
+
+    def test_anUpstreamThatTakesNothing(self) -> None:
+        """Its pauses and those of the stage are apart."""
+        self.limited("upload=100KiB:burst=0")
+        self.network.socketBuffer = 1000
+        client = self.client()
+        client.send(put(b"u" * SIZE)[:200])
+        self.origin.peer.pause()
+        client.send(put(b"u" * SIZE)[200:])
+        for _ in range(100):
+            self.seconds(0.1)
+        self.assertLess(SIZE - client.raw.transport.buffered, 4 * HIGH_WATER)
+        self.origin.peer.resume()
+        for _ in range(100):
+            self.seconds(0.1)
+        self.assertEqual((client.answer().code, self.origin.request.body), (200, b"u" * SIZE))
+
+    def test_anotherTry(self) -> None:
+        """What one upstream got is sent to the next at once, the rest at the pace."""
+        self.limited("upload=1000:burst=0", None, OK, retryPolicy=RetryRule("reset", backoff=0))
+        client = self.ask(put(b"u" * 2000))
+        self.seconds(1.001)
+        self.origin.peer.abort()
+        self.seconds(0)
+        self.assertEqual([each.received.count(b"u") for each in self.origins], [1000, 1000])
+        self.seconds(0.5)
+        self.assertEqual(self.origins[1].received.count(b"u"), 1500)
+        self.seconds(0.51)
+        self.assertEqual((client.answer().code, self.origins[1].request.body), (200, b"u" * 2000))
+
+    def test_aBodyThatADirectorReads(self) -> None:
+        async def direct(inbound: InboundRequest, outbound: OutboundRequest) -> None:
+            await inbound.body.read(5000)
+
+        def fail(peer: Any, request: Any) -> None:
+            peer.abort()
+
+        self.limited("upload=1000:burst=0", fail, OK, directors=[director(direct)], retryPolicy=RetryRule("reset", backoff=0))
+        client = self.ask(put(b"u" * 2000))
+        self.assertEqual(self.uploaded(), 0)
+        self.seconds(2.01)
+        self.assertEqual((client.answer().code, self.origins[1].request.body), (200, b"u" * 2000))
+
+    def test_anAnswerBeforeItsEnd(self) -> None:
+        self.limited("upload=1000:burst=0", None)
+        client = self.ask(put(b"u" * 2000))
+        self.send(self.origin.peer, OK)
+        self.assertEqual(client.answer().code, 200)
+        self.checkNoTimers()
+
+    def test_aClientThatLeaves(self) -> None:
+        self.limited("upload=1000:burst=0")
+        client = self.ask(put(b"u" * 2000))
+        client.abort()
+        self.checkNothingRuns()
+        self.checkNoTimers()
+
+
 class TestMemory(ProxyTestCase):
     def test_theUpstreamWaits(self) -> None:
         """The proxy holds little of an answer, and no timeout ends what it slows by itself."""
@@ -118,4 +240,6 @@ class TestOptions(PluginTestCase):
 
     def test_mistakes(self) -> None:
         self.refuses("bandwidth-limit:rate=0", "bandwidth-limit: rate is 1 or more")
+        self.refuses("bandwidth-limit:upload=0", "bandwidth-limit: upload is 1 or more")
         self.refuses("bandwidth-limit:rate=1:keys=0", "bandwidth-limit: keys is 1 or more")
+        self.refuses("bandwidth-limit:key=client", "bandwidth-limit: give a rate, an upload or both")
