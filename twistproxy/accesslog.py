@@ -83,7 +83,7 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
         route="" if exchange.route is None else exchange.route.name,
         upstream="" if exchange.upstream is None else exchange.upstream.key,
         attempts=exchange.attempts,
-        bytesIn=inbound.body.size,
+        bytesIn=bytesFrom(exchange),
         bytesOut=exchange.bytesOut,
         duration=duration,
         upgraded=exchange.tunnel is not None,
@@ -92,6 +92,11 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
         tries=exchange.tries,
         user=inbound.user,
     )
+
+
+def bytesFrom(exchange: Exchange) -> int:
+    """Bytes that the client has sent: of the body, or through the tunnel."""
+    return exchange.inbound.body.size if exchange.tunnel is None else exchange.tunnel.client.received
 
 
 def _targetOf(inbound: InboundRequest) -> str:

@@ -267,6 +267,8 @@ class Asking:
     def attemptEnded(self, outcome: Outcome) -> None:
         """It is over: note it for the record."""
         engine, asker = self._engine, self._asker
+        if asker.inbound.watchers is not None:
+            engine.tell(asker.inbound.watchers, outcome, asker.inbound)
         if engine.accessLogs:
             started = engine.seconds() - outcome.duration - asker.started
             tried = Try(outcome, started, self._waited, *self._verdict, self._choice)

@@ -62,7 +62,7 @@ class AttemptOwner(Protocol):
         """
 
     def attemptEnded(self, outcome: Outcome) -> None:
-        """It is over; told where there is an access log."""
+        """It is over; told where there is an access log, or somebody watches the request."""
 
     def attemptFailed(self, error: ProxyError, sent: bool) -> None:
         """It came to nothing.
@@ -442,7 +442,7 @@ class UpstreamAttempt:
             firstByte -= started
             latency = upstream.latency
             upstream.latency = firstByte if latency is None else latency + 0.2 * (firstByte - latency)
-        report, isTold = self._report, self._engine.accessLogs
+        report, isTold = self._report, self._engine.accessLogs or self._exchange.inbound.watchers
         if report is None and not isTold:
             return
         connected = None if self._connected is None else self._connected - started

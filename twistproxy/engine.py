@@ -340,11 +340,15 @@ class Engine:
     def _tellFinishers(self, exchange: Exchange) -> None:
         """Those who wait for the very end."""
         finishers, exchange.inbound.finishers = exchange.inbound.finishers or [], None
-        for each in finishers:
+        self.tell(finishers, exchange, exchange.inbound)
+
+    def tell(self, calls: Sequence[Callable[[Any], None]], what: Any, inbound: InboundRequest) -> None:
+        """Call what plugins have left for an end of C{inbound}, or of an attempt."""
+        for each in calls:
             try:
-                each(exchange)
+                each(what)
             except Exception:
-                _log.failure("What waited for the end of request {request} failed", request=exchange.inbound.id)
+                _log.failure("What waited for the end of request {request} failed", request=inbound.id)
 
     def refused(self, peer: Address, error: ProxyError, accept: str = "") -> Response:
         """A client's bytes were no request: there is no exchange, and so no route and no error handler of one.

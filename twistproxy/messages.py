@@ -137,11 +137,12 @@ class InboundRequest:
     @ivar outbound: the request that will be sent on.
     @ivar finishers: what L{whenFinished} was given; None for nothing.
     @ivar standIn: who takes the place of upstreams that fail; None for nobody.
+    @ivar watchers: what L{whenTried} was given; None for nothing.
     """
 
     __slots__ = (
         "_client", "_connection", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme",
-        "_state", "_target", "body", "finishers", "outbound", "standIn",
+        "_state", "_target", "body", "finishers", "outbound", "standIn", "watchers",
     )  # fmt: skip
 
     body: Body
@@ -174,6 +175,7 @@ class InboundRequest:
         self._state: dict[Any, Any] | None = None
         self.finishers: list[Callable[[Any], None]] | None = None
         self.standIn: StandIn | None = None
+        self.watchers: list[Callable[[Outcome], None]] | None = None
 
     @property
     def method(self) -> bytes:
@@ -262,6 +264,14 @@ class InboundRequest:
     def engine(self) -> Any:
         """The L{twistproxy.engine.Engine} that serves it; None for a request that no proxy got."""
         return None if self._connection is None else self._connection.engine
+
+    def whenTried(self, call: Callable[[Outcome], None]) -> None:
+        """Have C{call} called with the L{Outcome} of each attempt at an upstream for this request, when that has ended, those
+        that are tried again elsewhere too.
+        """
+        if self.watchers is None:
+            self.watchers = []
+        self.watchers.append(call)
 
     def abort(self) -> bool:
         """Reset the client's connection: it gets no answer, or none that is complete.

@@ -140,9 +140,13 @@ class ProxyService(MultiService):
             each.setServiceParent(self)
 
     def statistics(self) -> dict[str, dict[str, Any]]:
-        """The figures of each C{statistics} of the configuration, by its name; of two of the same name, the last."""
-        found = [each for each in self._generation.plugins if isinstance(each, Statistics)]
-        return {str(each.name): each.snapshot() for each in found}
+        """The figures of each C{statistics} of the configuration, by its name; those of the same name are summed. See
+        L{Statistics.snapshot}."""
+        byName: dict[str, list[Statistics]] = {}
+        for each in self._generation.plugins:
+            if isinstance(each, Statistics):
+                byName.setdefault(each.title, []).append(each)
+        return {name: Statistics.summed(found).snapshot() for name, found in byName.items()}
 
     @property
     def _memberships(self) -> Sequence[Membership]:

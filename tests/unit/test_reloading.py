@@ -97,6 +97,12 @@ class ReloadTests(_Reloading):
         self.successResultOf(self.reload(B))
         self.assertEqual(self.members(), [B])
 
+    def test_statisticsKeepTheirName(self) -> None:
+        """Two services of one name cannot have the same parent, and for a moment both are there."""
+        self.start(A, middleware=["statistics:name=shop:log=1s"])
+        self.successResultOf(self.reload(A, middleware=["statistics:name=shop:log=1s"]))
+        self.assertEqual(list(self.service.statistics()), ["shop"])
+
     def test_whatIsKnownOfAnUpstreamStays(self) -> None:
         service = self.start(A)
         [known] = service.engine.groups["default"].members

@@ -23,6 +23,7 @@ from twistproxy.discovery.subject import Subject
 from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.finder import findPlugins
 from twistproxy.messages import Upstream
+from twistproxy.middleware.statistics import Statistics
 from twistproxy.service import ProxyService
 from twistproxy.tls.config import UpstreamTLS
 from twistproxy.tls.listening import SecureFactory
@@ -165,6 +166,22 @@ class TLSTests(SynchronousTestCase):
         stopped = self.service.stopService()
         self.reactor.advance(20)
         self.successResultOf(stopped)
+
+    def test_statistics(self) -> None:
+        """Of routes whose statistics have the same name there is one sum."""
+        self.start(
+            'pools.a.upstreams = "http://10.0.0.1"\nlisteners = [{ endpoint = "tcp:8080" }]\n'
+            '[[routes]]\nmiddleware = "statistics:name=shop"\n'
+            '[[routes]]\nmatch = { path = "/a" }\nmiddleware = "statistics:name=shop"\n'
+            '[[routes]]\nmatch = { path = "/b" }\nmiddleware = "statistics"\n'
+        )
+        counting = [each for each in self.service._generation.plugins if isinstance(each, Statistics)]
+        for number, each in enumerate(counting, 1):
+            for _ in range(number):
+                each.all.add(0.0, 200, "", 0.1, 0, 0)
+        found = self.service.statistics()
+        place = f"{self.directory / 'proxy.toml'}: routes[2].middleware[0]"
+        self.assertEqual({name: each["requests"] for name, each in found.items()}, {"shop": 3, place: 3})
 
     def test_listeners(self) -> None:
         tls = f'tls = {{ cert = "{self.cert}", key = "{self.key}" }}'

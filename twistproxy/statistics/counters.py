@@ -28,6 +28,13 @@ class Recent:
         at = self._advance(now)
         return sum(self._counts[(at - back) % _SECONDS] for back in range(1, seconds + 1)) / seconds
 
+    def include(self, other: Recent) -> None:
+        """Count all of another one's too."""
+        last = max(self._last, other._last)
+        self._advance(last)
+        other._advance(last)
+        self._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
+
     def _advance(self, now: float) -> int:
         second = int(now)
         for each in range(max(self._last + 1, second - _SECONDS + 1), second + 1):
@@ -39,15 +46,16 @@ class Recent:
 class Counters:
     """What came through.
 
-    @ivar requests: that ended.
+    @ivar requests: that ended; of an upstream, tries of them.
     @ivar statuses: how many, by status.
     @ivar failures: how many, by the reason's word.
     @ivar bytesIn: of requests' bodies.
     @ivar bytesOut: of answers' bodies, tunnels included.
-    @ivar latency: seconds from the request's head to the end of its answer.
+    @ivar tunnels: how many became one.
+    @ivar latency: seconds, tunnels left out; of requests to the end of the answer, of tries at an upstream to its head.
     """
 
-    __slots__ = ("_recent", "bytesIn", "bytesOut", "failures", "latency", "requests", "statuses")
+    __slots__ = ("_recent", "bytesIn", "bytesOut", "failures", "latency", "requests", "statuses", "tunnels")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -55,23 +63,38 @@ class Counters:
         self.failures: Counter[str] = Counter()
         self.bytesIn = 0
         self.bytesOut = 0
+        self.tunnels = 0
         self.latency = Histogram()
         self._recent = Recent()
 
-    def add(self, now: float, status: int, reason: str, seconds: float, bytesIn: int, bytesOut: int) -> None:
+    def add(self, now: float, status: int, reason: str, seconds: float | None, bytesIn: int, bytesOut: int) -> None:
         """One ended.
 
+        @param status: 0 for none.
         @param reason: the word for its failure; empty for none.
-        @param seconds: that it took.
+        @param seconds: that it took; None where that is no matter of speed.
         """
         self.requests += 1
-        self.statuses[status] += 1
+        if status:
+            self.statuses[status] += 1
         if reason:
             self.failures[reason] += 1
         self.bytesIn += bytesIn
         self.bytesOut += bytesOut
-        self.latency.add(seconds)
+        if seconds is not None:
+            self.latency.add(seconds)
         self._recent.add(now)
+
+    def include(self, other: Counters) -> None:
+        """Count all of another one's too."""
+        self.requests += other.requests
+        self.statuses += other.statuses
+        self.failures += other.failures
+        self.bytesIn += other.bytesIn
+        self.bytesOut += other.bytesOut
+        self.tunnels += other.tunnels
+        self.latency.include(other.latency)
+        self._recent.include(other._recent)
 
     def snapshot(self, now: float) -> dict[str, Any]:
         """Plain figures."""
@@ -82,5 +105,6 @@ class Counters:
             "failures": dict(self.failures),
             "bytesIn": self.bytesIn,
             "bytesOut": self.bytesOut,
+            "tunnels": self.tunnels,
             "latency": self.latency.snapshot(),
         }

@@ -8,9 +8,11 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.unit.builtin import built
-from tests.unit.support import OK, ProxyTestCase, get, post
+from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, get, post
+from twistproxy.accesslog import recordOf
 from twistproxy.interfaces import IMiddleware
-from twistproxy.middleware.statistics import OTHERS
+from twistproxy.messages import Upstream
+from twistproxy.middleware.statistics import OTHERS, Statistics
 
 
 class TestStatistics(ProxyTestCase):
@@ -39,11 +41,74 @@ class TestStatistics(ProxyTestCase):
         self.assertEqual(statistics.snapshot()["statuses"], {499: 1})
 
     def test_manyUpstreams(self) -> None:
+        """Those that are gone make room for those that are there."""
         statistics = built(IMiddleware, "statistics", reactor=Clock())
-        for number in range(1500):
-            statistics._upstream(f"http://u{number}").requests += 1
+        staying = Upstream("http://staying")
+        for number in range(3000):
+            statistics._upstream(Upstream(f"http://u{number}")).requests += 1
+            statistics._upstream(staying).requests += 1
         self.assertEqual(len(statistics.upstreams), 1001)
-        self.assertEqual(statistics.upstreams[OTHERS].requests, 500)
+        self.assertEqual(statistics.upstreams["http://staying"].requests, 3000)
+        self.assertIn("http://u2999", statistics.upstreams)
+        self.assertEqual(statistics.upstreams[OTHERS].requests, 2001)
+        self.assertEqual(sum(each.requests for each in statistics.upstreams.values()), 6000)
+        self.assertEqual(len(statistics.snapshot()["upstreams"]), 1001)
+        self.assertNotIn("http://u0", statistics._members)
+
+    def test_triesThatFailed(self) -> None:
+        """Clients did not see them; who looks for a bad upstream has to."""
+        statistics = built(IMiddleware, "statistics", reactor=Clock())
+        self.proxy(OK, OK, urls=["http://10.0.0.9", "http://10.0.0.1"], middleware=[statistics])
+        for _ in range(2):
+            self.assertEqual(self.answerTo(get()).code, 200)
+        found = statistics.snapshot()
+        self.assertEqual((found["requests"], found["statuses"], found["failures"]), (2, {200: 2}, {}))
+        upstreams = {key: (each["requests"], each["statuses"], each["failures"]) for key, each in found["upstreams"].items()}
+        refused = upstreams.pop("http://10.0.0.9")
+        self.assertEqual(refused, (1, {}, {"connect_refused": 1}))
+        self.assertEqual(upstreams, {"http://10.0.0.1": (2, {200: 2}, {})})
+
+    def test_tunnels(self) -> None:
+        """How long they last is no latency; what went through them counts."""
+        statistics = self.counted(lambda peer, request: (self.origin.raw.add(peer), peer.send(SWITCHED)))
+        client = self.ask(get(b"/", *WEBSOCKET))
+        client.send(b"12345")
+        self.send(self.origin.peer, b"123")
+        self.assertEqual((statistics.inFlight, self.upstream.inFlight), (1, 1))
+        self.seconds(1000)
+        client.abort()
+        [record] = [recordOf(each, 0.0) for each in self.accessLog.exchanges]
+        self.assertEqual((record.bytesIn, record.bytesOut), (5, 3))
+        found = statistics.snapshot()
+        [upstream] = found["upstreams"].values()
+        for each in (found, upstream):
+            self.assertEqual((each["inFlight"], each["requests"], each["statuses"]), (0, 1, {101: 1}))
+            self.assertEqual((each["tunnels"], each["bytesIn"], each["bytesOut"]), (1, 5, 3))
+            self.assertLess(each["latency"]["longest"], 1.0)
+
+    def test_upstreamsThatWork(self) -> None:
+        statistics = self.counted([OK, None])
+        client = self.ask(get())
+        client.send(get())
+        [upstream] = statistics.snapshot()["upstreams"].values()
+        self.assertEqual((upstream["inFlight"], upstream["requests"]), (1, 1))
+        self.seconds(5)
+        client.abort()
+        [upstream] = statistics.snapshot()["upstreams"].values()
+        self.assertEqual((upstream["inFlight"], upstream["failures"]), (0, {"client_closed": 1}))
+        self.assertEqual((upstream["latency"]["count"], upstream["statuses"]), (1, {200: 1}))
+
+    def test_sums(self) -> None:
+        several = [built(IMiddleware, "statistics:name=here", reactor=Clock()) for _ in range(3)]
+        self.assertIs(Statistics.summed(several[:1]), several[0])
+        for number, each in enumerate(several, 1):
+            each.inFlight = number
+            each.all.add(0.5, 200, "", 0.1, 1, 2)
+            each._upstream(Upstream(f"http://u{number % 2}")).add(0.5, 200, "", 0.1, 1, 2)
+        summed = Statistics.summed(several).snapshot()
+        self.assertEqual((summed["name"], summed["inFlight"], summed["requests"], summed["bytesOut"]), ("here", 6, 3, 6))
+        self.assertEqual({key: each["requests"] for key, each in summed["upstreams"].items()}, {"http://u1": 2, "http://u0": 1})
+        self.assertEqual(several[0].all.requests, 1)
 
     def test_aLineNowAndThen(self) -> None:
         clock = Clock()
