@@ -8,14 +8,10 @@ the directors' own.
 from __future__ import annotations
 
 import re
-from binascii import hexlify
 from collections.abc import Callable, Sequence
-from itertools import count
-from os import urandom
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
-
+from twistproxy.clients import Address, ConnectionFacts, Destination, newRequestId
 from twistproxy.headers import FrozenHeaders, Headers, HeadersLike, Item, headerItem, isToken
 from twistproxy.outcomes import Attempt, Choice, Commit, GiveUp, Health, Outcome, Retry, Try, Upstream
 from twistproxy.response import BodyHolder, Response
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
     from twistproxy.body import Body
     from twistproxy.stages import Stage
     from twistproxy.standin import StandIn
-    from twistproxy.tls.client import CertificateSource, ClientCertificate
+    from twistproxy.tls.client import ClientCertificate
     from twistproxy.wire.proxyprotocol import ProxyHeader
 
 __all__ = [
@@ -33,6 +29,8 @@ __all__ = [
     "BodyHolder",
     "Choice",
     "Commit",
+    "ConnectionFacts",
+    "Destination",
     "FrozenHeaders",
     "GiveUp",
     "Headers",
@@ -48,6 +46,7 @@ __all__ = [
     "Upstream",
     "headerItem",
     "isToken",
+    "newRequestId",
     "splitTarget",
 ]
 
@@ -58,76 +57,12 @@ USER: Final = "twistproxy.user"
 """Where C{state} of a request has the name that its client has proved to be its own."""
 
 _BAD_TARGET: Final = re.compile(rb"[^\x21-\x7e]|#")
-_RUN: Final = hexlify(urandom(4)).decode()
-_COUNT: Final = count(1)
-
-
-def newRequestId() -> str:
-    """A name for one request, by which log and error page mean the same."""
-    return f"{_RUN}{next(_COUNT):08x}"
-
-
-@frozen
-class Address:
-    """Where a client is.
-
-    @ivar host: its IP address as text; empty when it has none, as over a UNIX socket.
-    @ivar port: 0 when not known.
-    """
-
-    host: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        if not self.host:
-            return "unix"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def splitTarget(target: bytes) -> tuple[bytes, bytes | None]:
     """Path and query of an origin-form target: what stands before and after the first C{?}; None without one."""
     path, mark, query = target.partition(b"?")
     return path, query if mark else None
-
-
-@frozen
-class Destination:
-    """Where a client wants to go, when it says so: by an absolute target, by CONNECT, or by the connection that was
-    redirected to us.
-
-    @ivar scheme: C{"http"} or C{"https"}; empty for a tunnel.
-    @ivar host: name or IP address, without brackets.
-    @ivar authority: as the client wrote it; empty when its connection says it all.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    authority: str = ""
-
-
-class ConnectionFacts(Protocol):
-    """What is known of a client's connection, and made only when it is asked for."""
-
-    @property
-    def certificate(self) -> CertificateSource | None:
-        """What knows the client's certificate."""
-
-    @property
-    def local(self) -> Address:
-        """The address that the client connected to."""
-
-    @property
-    def proxyHeader(self) -> ProxyHeader | None:
-        """What the PROXY protocol told of it."""
-
-    @property
-    def transport(self) -> Any:
-        """The connection's transport; None when it has none of its own."""
-
-    @property
-    def engine(self) -> Any:
-        """What serves the connection."""
 
 
 class InboundRequest:
