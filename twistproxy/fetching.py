@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+T = TypeVar("T")
 
 
 def readLimited(response: Any, limit: int) -> Deferred[bytes]:
@@ -56,6 +63,78 @@ class _Reader(Protocol):
             self.content.errback(reason)
 
 
+def within(asking: Coroutine[Any, Any, T], timeout: float, reactor: Any) -> Deferred[T]:
+    """What a coroutine answers in time. Twisted's Agent has words of its own for what was cancelled while it asked, so that
+    nobody could tell who left from who failed, nor what took too long.
+
+    @param timeout: seconds; then it is cancelled.
+    @return: fails with C{TimeoutError} after that, and with C{CancelledError} when it is cancelled.
+    """
+    isOver = False
+
+    def settle(call: Callable[[Any], Any], result: Any) -> None:
+        nonlocal isOver
+        if not isOver:
+            isOver = True
+            if delayed.active():
+                delayed.cancel()
+            running.cancel()
+            call(result)
+
+    answer: Deferred[T] = Deferred(lambda _: settle(answer.errback, CancelledError()))
+    delayed = reactor.callLater(timeout, lambda: settle(answer.errback, TimeoutError(f"no answer within {timeout:g} s")))
+    running = Deferred.fromCoroutine(asking)
+    running.addCallbacks(lambda result: settle(answer.callback, result), lambda failure: settle(answer.errback, failure))
+    return answer
+
+
+def described(error: BaseException) -> str:
+    """What to say of it in a log; the Agent wraps what went wrong."""
+    reasons = getattr(error, "reasons", ())
+    if reasons:
+        error = reasons[0].value
+    return str(error) or type(error).__name__
+
+
+@implementer(IAgentEndpointFactory)
+class _Quietly:
+    """Connects as Twisted's Agent does, without two lines in the log for each connection."""
+
+    def __init__(self, reactor: Any, timeout: float) -> None:
+        from twisted.web.client import BrowserLikePolicyForHTTPS
+
+        self._reactor = reactor
+        self._timeout = timeout
+        self._policy = BrowserLikePolicyForHTTPS()
+
+    def endpointForURI(self, uri: Any) -> Any:
+        endpoint: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout)
+        if uri.scheme == b"https":
+            endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return _QuietEndpoint(endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+class _QuietEndpoint:
+    def __init__(self, endpoint: Any) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: Any) -> Any:
+        protocolFactory.noisy = False
+        return self._endpoint.connect(protocolFactory)
+
+
+def agent(reactor: Any, timeout: float, pool: Any = None) -> Any:
+    """An C{IAgent} for http and https.
+
+    @param timeout: for connections, in seconds.
+    @param pool: an C{HTTPConnectionPool}; without one no connection is kept.
+    """
+    from twisted.web.client import Agent
+
+    return Agent.usingEndpointFactory(reactor, _Quietly(reactor, timeout), pool)
+
+
 async def fetch(reactor: Any, url: str, timeout: float, limit: int) -> bytes:
     """The document at a URL; redirects are not followed.
 
@@ -63,9 +142,7 @@ async def fetch(reactor: Any, url: str, timeout: float, limit: int) -> bytes:
     @raise ValueError: when the answer is not 200, or too long.
     @raise Exception: when there is none.
     """
-    from twisted.web.client import Agent
-
-    response = await Agent(reactor, connectTimeout=timeout).request(b"GET", url.encode("ascii"))
+    response = await agent(reactor, timeout).request(b"GET", url.encode("ascii"))
     content = await readLimited(response, limit)
     if response.code != 200:
         raise ValueError(f"the answer is {response.code}")

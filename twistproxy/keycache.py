@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from twistproxy.fetching import described, within
 from twistproxy.jsonwebtokens import KeySet
 
 _log: Final = Logger(namespace="twistproxy.error")
@@ -23,7 +24,7 @@ class KeyCache:
     """
 
     def __init__(
-        self, reactor: Any, name: str, load: Callable[[], Awaitable[KeySet]], lifetime: float, cooldown: float, timeout: float
+        self, reactor: Any, name: str, load: Callable[[], Coroutine[Any, Any, KeySet]], lifetime: float, cooldown: float, timeout: float
     ) -> None:
         """
         @param name: of the place, for the log.
@@ -76,10 +77,9 @@ class KeyCache:
         if self._loading is not None:
             return
         self._tried = self._reactor.seconds()
-        loading = Deferred.fromCoroutine(self._run())
+        loading = within(self._run(), self._timeout, self._reactor)
         if not loading.called:
-            self._loading = loading.addTimeout(self._timeout, self._reactor)
-            self._loading.addBoth(self._over)
+            self._loading = loading.addBoth(self._over)
         else:
             loading.addErrback(self._failed)
 
@@ -89,7 +89,7 @@ class KeyCache:
 
     def _failed(self, failure: Any) -> None:
         if failure.check(CancelledError) is None:
-            _log.error("{name} cannot be loaded: {error}", name=self._name, error=failure.value or failure.type.__name__)
+            _log.error("{name} cannot be loaded: {error}", name=self._name, error=described(failure.value))
 
     def _over(self, result: Any) -> None:
         if result is not None:

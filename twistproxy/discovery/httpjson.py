@@ -10,7 +10,7 @@ from zope.interface import implementer
 from twistproxy.discovery.entries import EntryReader
 from twistproxy.discovery.files import parseEntries
 from twistproxy.discovery.polled import Answer, Polled
-from twistproxy.fetching import isDocumentURL, readLimited
+from twistproxy.fetching import agent, isDocumentURL, readLimited
 from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.secret import Secret
 from twistproxy.plugin import Duration
@@ -35,12 +35,10 @@ class _Document:
 
         @raise Exception: when it cannot be had, or understood.
         """
-        # Here and not above: these are needed by nobody else, and take a while.
+        # Here and not above: it is needed by nobody else, and takes a while.
         from treq.client import HTTPClient
-        from twisted.web.client import Agent, HTTPConnectionPool
 
-        pool = HTTPConnectionPool(self._reactor, persistent=False)
-        client = HTTPClient(Agent(self._reactor, connectTimeout=self._timeout, pool=pool))
+        client = HTTPClient(agent(self._reactor, self._timeout))
         headers: dict[Any, Any] = {"Accept": "application/json", **self._validators}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"

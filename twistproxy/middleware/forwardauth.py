@@ -6,19 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, ProxyError
-from twistproxy.fetching import isDocumentURL, readLimited
+from twistproxy.fetching import agent, described, isDocumentURL, readLimited, within
 from twistproxy.headeredits import HeaderEdits, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import USER, Headers, InboundRequest, Response
 from twistproxy.plugin import Duration
 from twistproxy.publicurl import publicOrigin
-
-_log: Final = Logger(namespace="twistproxy.error")
 
 _MAX_BYTES: Final = 1 << 20
 """Longest body of an answer."""
@@ -66,7 +63,7 @@ class ForwardAuth(Service):
             raise ValueError("url: the server is at http://... or https://...; within a plugin string a colon is written \\:")
         if timeout <= 0:
             raise ValueError("timeout is more than 0")
-        from twisted.web.client import Agent, HTTPConnectionPool
+        from twisted.web.client import HTTPConnectionPool
 
         self._url = url.encode()
         self._copied = _Names("copy", copy)
@@ -79,7 +76,7 @@ class ForwardAuth(Service):
         self._reactor = context.reactor
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = 32
-        self._agent: Any = Agent(context.reactor, connectTimeout=timeout, pool=self._pool)
+        self._agent: Any = agent(context.reactor, timeout, self._pool)
         self.allowed = 0
         self.refused = 0
         self.failures = 0
@@ -95,14 +92,12 @@ class ForwardAuth(Service):
         if self._removal is not None:
             self._removal.apply(headers)
         try:
-            asking = Deferred.fromCoroutine(self._ask(request))
-            items, refusal = await asking.addTimeout(self._timeout, self._reactor)
+            items, refusal = await within(self._ask(request), self._timeout, self._reactor)
         except CancelledError:
             raise  # the client left
         except Exception as error:
             self.failures += 1
-            _log.error("forward-auth: {error}", error=error or type(error).__name__)
-            raise ProxyError(AUTH_UNAVAILABLE, f"forward-auth: {error or type(error).__name__}") from None
+            raise ProxyError(AUTH_UNAVAILABLE, f"forward-auth: {described(error)}") from None
         if refusal is not None:
             self.refused += 1
             return refusal

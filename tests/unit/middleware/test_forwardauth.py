@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
 
 from tests.unit.builtin import MiddlewareTestCase
@@ -148,13 +149,36 @@ class ForwardAuthTests(MiddlewareTestCase):
         self.assertEqual([each.isOpen for each in auth.peers], [False, False])
 
     def test_aClientThatLeaves(self) -> None:
-        auth = FakeUpstream().stall()
-        harness = self.harness(auth)
-        harness.get("/")
-        harness.clients[0].abort()
-        harness.pump()
-        self.assertFalse(auth.peers[0].isOpen)
-        self.assertEqual(harness.upstream.requests, [])
+        """It is no failure of the server, at whatever moment it leaves."""
+        for auth in (FakeUpstream().stall(), FakeUpstream().raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na"), None):
+            with capturedLogs() as logged:
+                harness = self.harness(auth)
+                harness.get("/")
+                harness.clients[0].abort()
+                harness.pump()
+            if auth is not None:
+                self.assertFalse(auth.peers[0].isOpen)
+            self.assertEqual((harness.upstream.requests, harness.plugin("middleware").failures), ([], 0))
+            self.assertEqual([event for event in logged if "forward-auth" in (formatEvent(event) or "")], [])
+
+    def test_whatTheLogSays(self) -> None:
+        for auth, words in (
+            (FakeUpstream().stall(), "no answer within 5 s"), (FakeUpstream().raw(b"", close=True), "cleanly"),
+            (FakeUpstream().respond(304), "304"),
+        ):  # fmt: skip
+            with capturedLogs() as logged:
+                harness = self.harness(auth)
+                harness.get("/")
+                harness.advance(6)
+            said = [text for event in logged if "forward-auth" in (text := formatEvent(event) or "")]
+            self.assertEqual(len(said), 1, said)
+            self.assertIn(words, said[0])
+            self.assertNotIn("Failure", said[0])
+
+    def test_noWordOfEachConnection(self) -> None:
+        with capturedLogs() as logged:
+            self.harness(FakeUpstream()).get("/")
+        self.assertEqual([event for event in logged if "factory" in event], [])
 
     def test_whatTheClientGets(self) -> None:
         auth = FakeUpstream(200, [("Set-Cookie", "session=2"), ("X-Own", "1")])
