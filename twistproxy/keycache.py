@@ -24,7 +24,13 @@ class KeyCache:
     """
 
     def __init__(
-        self, reactor: Any, name: str, load: Callable[[], Coroutine[Any, Any, KeySet]], lifetime: float, cooldown: float, timeout: float
+        self,
+        reactor: Any,
+        name: str,
+        load: Callable[[], Coroutine[Any, Any, KeySet]],
+        lifetime: float,
+        cooldown: float,
+        timeout: float,
     ) -> None:
         """
         @param name: of the place, for the log.

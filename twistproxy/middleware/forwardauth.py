@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -11,22 +12,28 @@ from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, ProxyError
 from twistproxy.fetching import agent, described, isDocumentURL, readLimited, within
+from twistproxy.forwarding import FORWARDING
 from twistproxy.headeredits import HeaderEdits, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import USER, Headers, InboundRequest, Response
 from twistproxy.plugin import Duration
 from twistproxy.publicurl import publicOrigin
+from twistproxy.runsecret import runSecret
 
 _MAX_BYTES: Final = 1 << 20
 """Longest body of an answer."""
 
 _NOT_SENT: Final = HeaderEdits(
     remove=[
-        "Host", "Content-*", "Expect", "Range", "If-*", "X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Host",
-        "X-Forwarded-Uri", "X-Forwarded-For", "X-Original-Method", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
+        "Host", "Content-*", "Expect", "Range", "If-*", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For",
+        "X-Original-*", "X-Rewrite-URL",
     ]
 )  # fmt: skip
-"""Of the client's headers: what is true of its request only, and what could make the server judge another one."""
+"""Of the client's headers: what is true of its request only, and what could make the server judge another one. So could any
+X-Forwarded-* that no proxy has written."""
+
+_ASKING: Final = b"X-Forward-Auth-Asking"
+"""The header of a question by which one that comes back is known."""
 
 
 @implementer(IMiddleware)
@@ -66,6 +73,7 @@ class ForwardAuth(Service):
         from twisted.web.client import HTTPConnectionPool
 
         self._url = url.encode()
+        self._mark = sha256(runSecret() + self._url).hexdigest()[:32].encode()
         self._copied = _Names("copy", copy)
         self._removal = HeaderEdits(remove=copy) if copy else None
         self._sent = _Names("send", send) if send else None
@@ -91,6 +99,8 @@ class ForwardAuth(Service):
         headers = request.outbound.headers
         if self._removal is not None:
             self._removal.apply(headers)
+        if self._mark in request.headers.getRawHeaders(_ASKING, ()):
+            raise ProxyError(AUTH_UNAVAILABLE, "forward-auth: asks itself: url leads to where it is asked")
         try:
             items, refusal = await within(self._ask(request), self._timeout, self._reactor)
         except CancelledError:
@@ -137,10 +147,16 @@ class ForwardAuth(Service):
         headers = request.outbound.headers.copy()
         passed = b", ".join(headers.getRawHeaders(b"x-forwarded-for", ())) or str(request.client.host).encode()
         _NOT_SENT.apply(headers)
-        items = [(name, value) for _, name, value in headers.items if self._sent is None or self._sent.has(name)]
+        items = [
+            (name, value)
+            for lower, name, value in headers.items
+            if (self._sent is None or self._sent.has(name) or lower == _ASKING.lower())
+            and (lower in FORWARDING or not lower.replace(b"_", b"-").startswith(b"x-forwarded-"))
+        ]
         method, target = request.method, request.target
         return [
             *items,
+            (_ASKING, self._mark),
             (b"X-Forwarded-For", passed),
             (b"X-Forwarded-Method", method),
             (b"X-Forwarded-Proto", scheme),

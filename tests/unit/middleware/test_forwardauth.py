@@ -66,7 +66,8 @@ class ForwardAuthTests(MiddlewareTestCase):
         harness.post(
             "/secret", b"body",
             {"X-Forwarded-Uri": "/public", "X_Forwarded_Method": "GET", "X-Original-URL": "/public", "X-Original-Uri": "/public",
-             "X-Rewrite-Url": "/public", "X-Forwarded-Host": "evil", "X-Forwarded-For": "127.0.0.1", "If-None-Match": "*",
+             "X-Rewrite-Url": "/public", "X-Forwarded-Path": "/public", "X_Original_Host": "b",
+             "X-Forwarded-Host": "evil", "X-Forwarded-For": "127.0.0.1", "If-None-Match": "*",
              "Range": "bytes=0-1", "Content-Type": "text/plain", "Connection": "X-A", "X-A": "1"},
         )  # fmt: skip
         (asked,) = auth.requests
@@ -75,9 +76,30 @@ class ForwardAuthTests(MiddlewareTestCase):
         self.assertNotIn("127.0.0.1", asked.headers.getRawHeaders("X-Forwarded-For"))
         self.assertNotIn("evil", asked.headers.getRawHeaders("X-Forwarded-Host"))
         self.assertTrue(asked.headers.get("X-Original-URL").endswith("/secret"))
-        for name in ("X_Forwarded_Method", "X-Original-Uri", "X-Rewrite-Url", "If-None-Match", "Range", "Content-Type", "X-A"):
+        for name in ("X_Forwarded_Method", "X-Original-Uri", "X-Rewrite-Url", "If-None-Match", "Range", "Content-Type", "X-A",
+                     "X-Forwarded-Path", "X_Original_Host"):  # fmt: skip
             self.assertFalse(asked.headers.hasHeader(name), name)
         self.assertEqual(harness.upstream.requests[0].body, b"body")
+
+    def test_whatTrustedProxiesSay(self) -> None:
+        auth = FakeUpstream()
+        harness = self.harness(auth, settings={"trusted-proxies": "203.0.113.9"})
+        told = {"X-Forwarded-Port": "443", "X-Forwarded-Prefix": "/app", "X-Forwarded-Proto": "https", "X-Forwarded-Uri": "/b"}
+        harness.get("/", told)
+        said = auth.requests[0].headers
+        self.assertEqual([said.getRawHeaders(name) for name in told], [["443"], ["/app"], ["https"], ["/"]])
+
+    def test_aServerThatIsTheProxyItself(self) -> None:
+        """It would be asked whether it may be asked, and so on, until there are no more connections."""
+        auth = FakeUpstream()
+        harness = self.harness(auth)
+        harness.get("/")
+        question = {name.decode(): values[0] for name, values in auth.requests[0].headers.getAllRawHeaders()}
+        with capturedLogs() as logged:
+            answer = harness.get("/", question)
+        self.assertEqual((answer.status, len(auth.requests)), (503, 1))
+        self.assertTrue([event for event in logged if "asks itself" in (formatEvent(event) or "")])
+        self.assertEqual(harness.get("/", dict.fromkeys(question, "x")).status, 200)
 
     def test_copiedHeaders(self) -> None:
         """What is copied is the server's word only, in whatever spelling (edge case 2)."""
