@@ -37,11 +37,6 @@ def checkHash(text: str) -> None:
         raise ValueError("bcrypt is not installed: pip install 'twistproxy[users]'")
 
 
-def costOf(hashed: bytes) -> int:
-    """How long it takes to compare a password with it; greater is longer."""
-    return int(hashed[4:6]) if hashed.startswith(b"$2") else 0
-
-
 def matches(password: bytes, hashed: bytes) -> bool:
     """Whether it is the hash of this password; it was checked by L{checkHash}."""
     if len(password) > _LONGEST:

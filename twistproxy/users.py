@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.logger import Logger
 
 from twistproxy.errors import QUEUE_FULL, ConfigurationError, ProxyError
-from twistproxy.passwords import checkHash, costOf, matches
+from twistproxy.passwords import checkHash, matches
 
 _KNOWN_FOR: Final = 300.0
 """Seconds for which a password that was right is not hashed again."""
@@ -85,6 +85,11 @@ def credentialsOf(header: bytes) -> tuple[str, bytes] | None:
         return None
 
 
+def newPlaces() -> DeferredSemaphore:
+    """For passwords to be hashed in."""
+    return DeferredSemaphore(_AT_ONCE)
+
+
 class Users:
     """The users of a file, which is read again when it has changed.
 
@@ -92,10 +97,17 @@ class Users:
     cannot be turned back; and only so many wait for it at once.
     """
 
-    def __init__(self, path: str, run: Callable[..., Deferred[bool]], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: str,
+        run: Callable[..., Deferred[bool]],
+        seconds: Callable[[], float],
+        places: DeferredSemaphore | None = None,
+    ) -> None:
         """
         @param run: calls a function with arguments in a thread.
         @param seconds: the clock.
+        @param places: those in which passwords are hashed, for all that share threads; by default as L{newPlaces} makes them.
         @raise ConfigurationError: when the file cannot be read, or what its hashes need is not installed.
         """
         self._path = path
@@ -104,9 +116,10 @@ class Users:
         self._salt = os.urandom(16)
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._waiting = 0
-        self._places = DeferredSemaphore(_AT_ONCE)
+        self._places = places or newPlaces()
         self._version = self._look()
         self._users = readUsers(path)
+        self._hashes = list(self._users.values())
         self._looked = seconds()
 
     def _look(self) -> Any:
@@ -126,6 +139,7 @@ class Users:
         self._version = version
         try:
             self._users = readUsers(self._path)
+            self._hashes = list(self._users.values())
         except ConfigurationError as error:
             _log.error("Users stay as they were: {problems}", problems="; ".join(error.problems))
         self._known.clear()
@@ -137,7 +151,14 @@ class Users:
         return until is not None and until > self._seconds()
 
     def _keyOf(self, name: str, password: bytes) -> bytes:
-        return hashlib.sha256(self._salt + name.encode() + b"\0" + password).digest()
+        return hashlib.sha256(self._digestOf(name) + password).digest()
+
+    def _digestOf(self, name: str) -> bytes:
+        return hashlib.sha256(self._salt + name.encode()).digest()
+
+    def _somebodysHash(self, name: str) -> bytes:
+        """That of a user, always the same for a name that nobody has: it takes as long as if it were somebody's."""
+        return self._hashes[int.from_bytes(self._digestOf(name)) % len(self._hashes)]
 
     def check(self, name: str, password: bytes) -> Deferred[bool]:
         """Whether this is a user's password.
@@ -151,8 +172,8 @@ class Users:
             raise ProxyError(QUEUE_FULL, "passwords wait to be checked")
         self._waiting += 1
         hashed = self._users.get(name)
-        # Who is unknown takes as much time as who is not, and is not told apart by it.
-        checking = self._places.run(self._run, matches, password, hashed or max(self._users.values(), key=costOf))
+        # Who is unknown takes as much time as who is not, and is not told apart by it, where hashes differ in their cost too.
+        checking = self._places.run(self._run, matches, password, hashed or self._somebodysHash(name))
         answer: Deferred[bool] = Deferred()  # who does not wait for it any more cannot cancel what a thread does
 
         def checked(result: Any) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
@@ -14,9 +15,12 @@ from twistproxy.errors import UNAUTHORIZED, ProxyError
 from twistproxy.headeredits import checkedNames, replaceHeader
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import USER, InboundRequest, Response
-from twistproxy.users import Users, credentialsOf
+from twistproxy.users import Users, credentialsOf, newPlaces
 
 _AUTHORIZATION: Final = b"authorization"
+
+_places: Final[WeakKeyDictionary[Any, DeferredSemaphore]] = WeakKeyDictionary()
+"""Where passwords are hashed, by reactor, whose threads they share with all other routes and with look-ups of names."""
 
 
 @implementer(IMiddleware)
@@ -50,7 +54,7 @@ class BasicAuth:
             made: Deferred[bool] = deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
             return made
 
-        self._users = Users(str(file), run, reactor.seconds)
+        self._users = Users(str(file), run, reactor.seconds, _places.setdefault(reactor, newPlaces()))
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
@@ -66,7 +70,7 @@ class BasicAuth:
 
     async def _check(self, request: InboundRequest, proceed: Callable[[], Any], name: str, password: bytes) -> Response:
         if not await self._users.check(name, password):
-            raise ProxyError(UNAUTHORIZED, f"basic-auth: a wrong name or password for {name!r}", self._challenge)
+            raise ProxyError(UNAUTHORIZED, f"basic-auth: a wrong name or password for {name[:100]!r}", self._challenge)
         self._enter(request, name)
         response: Response = await proceed()
         return response

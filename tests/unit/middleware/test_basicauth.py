@@ -92,6 +92,14 @@ class TestBasicAuth(MiddlewareTestCase):
         self.assertEqual((again.user, self.reactor.work), ("ali", []))
         self.assertIsInstance(self.around(auth, self.asked("ali", "other")), Deferred)
 
+    def test_threadsAreLeftToOthersByAllTogether(self) -> None:
+        """They also look up names of upstreams, however many routes have passwords."""
+        for _ in range(3):
+            auth = self.auth()
+            for i in range(3):
+                self.around(auth, self.asked("ali", f"{i}"))
+        self.assertEqual(len(self.reactor.work), 2)
+
     def test_theUpstreamIsToldOfNobodyElse(self) -> None:
         request = self.asked("ali", "myPassword", (b"X-User", b"root"), (b"x_user", b"root"))
         self.enter(self.auth(":header=X-User"), request)
