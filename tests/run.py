@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,10 +48,14 @@ class Run:
         self._call("mypy of the drop-in", "-m", "mypy", "--strict", "twisted/plugins/twistproxy_plugin.py")
 
     def unit(self) -> None:
-        """The unit tests under both runners, which must find the same tests."""
-        trialOutput = self._call("trial", "-m", "twisted.trial", "--reporter=text", "tests.unit")
+        """The unit tests under both runners, which must find the same tests; side by side, as neither looks at a clock."""
+        with ThreadPoolExecutor(1) as pool:
+            later: list[str] = []  # what trial says, to be shown when pytest is done
+            running = pool.submit(self._call, "trial", "-m", "twisted.trial", "--reporter=text", "tests.unit", say=later.append)
+            pytestRan = self._pytest("pytest of the unit tests", "tests/unit")
+            trialOutput = running.result()
+        print("".join(later), end="", flush=True)
         trialRan = sum(int(found) for found in re.findall(r"^Ran (\d+) tests?", trialOutput, re.MULTILINE))
-        pytestRan = self._pytest("pytest of the unit tests", "tests/unit")
         if trialRan != pytestRan:
             self.failures.append(f"trial ran {trialRan} unit tests, pytest {pytestRan}")
 
@@ -77,9 +82,13 @@ class Run:
         self.outcomes += counts
         return counts.total()
 
-    def _call(self, title: str, *arguments: str) -> str:
-        """Run Python with C{arguments} and show what it says; gives that back."""
-        print(f"== {title}", flush=True)
+    def _call(self, title: str, *arguments: str, say: Callable[[str], None] | None = None) -> str:
+        """Run Python with C{arguments} and show what it says; gives that back.
+
+        @param say: takes the text; by default it is printed.
+        """
+        say = say or _show
+        say(f"== {title}\n")
         started = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -98,7 +107,7 @@ class Run:
         try:
             for line in process.stdout:
                 said.append(line)
-                print(line, end="", flush=True)
+                say(line)
             status = process.wait()
         except BaseException:
             _killAll(process)
@@ -106,10 +115,14 @@ class Run:
         finally:
             hung.cancel()
         took = time.monotonic() - started
-        print(f"-- {title}: {'ok' if status == 0 else f'failed with {status}'}, {took:.1f} s\n", flush=True)
+        say(f"-- {title}: {'ok' if status == 0 else f'failed with {status}'}, {took:.1f} s\n\n")
         if status:
             self.failures.append(f"{title} was killed as hung" if took >= STEP_LIMIT else title)
         return "".join(said)
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)
 
 
 def _killAll(process: subprocess.Popen[str]) -> None:
