@@ -77,6 +77,8 @@ class Sweeper:
         self.now = now = self._clock.seconds()
         passed = [each for each in self._watched if each.deadline <= now]
         for each in passed:
+            if each.deadline > now:
+                continue  # what was told to another has given it a later one
             try:
                 each.deadlinePassed()
             except Exception:

@@ -5,11 +5,17 @@ The clock of these proxies is hurried: a second of theirs is a tenth of ours.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, UNIXServerEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import deferLater
 
+from tests.support.dialogue import Peer
 from tests.support.messages import CHUNKED, chunk, request, response
 from tests.support.network import Hurried, Network
 
@@ -201,3 +207,32 @@ async def test_waitInTheQueueEndsIn503(network: Network, hurried: Hurried) -> No
     await network.logged("GET /2", "503 queue_timeout")
     server.write(response(b"one"))
     assert (await first.readMessage()).body == b"one"
+
+
+@pytest.mark.parametrize("place", ["tcp", "unix"])
+@pytest_twisted.ensureDeferred
+async def test_uploadThatLeavesTheQueueIsMissed(network: Network, hurried: Hurried, tmp_path: Path, place: str) -> None:
+    """By its end or its reset, though nobody reads what comes before that."""
+    front: Any = UNIXServerEndpoint(reactor, str(tmp_path / "front")) if place == "unix" else None
+    upstream = await network.upstream()
+    proxy = await network.proxy(upstream, clock=hurried, maxConnectionsPerUpstream=1, queueTimeout=1000.0, endpoint=front)
+
+    async def ask(data: bytes) -> Peer:
+        path = str(tmp_path / "front")
+        to = UNIXClientEndpoint(reactor, path) if front else TCP4ClientEndpoint(reactor, "127.0.0.1", proxy.address.port)
+        client = await network.client(to)
+        client.write(data)
+        return client
+
+    first = await ask(request(b"/1"))
+    server, _ = await upstream.request()
+    for leave in (Peer.close, Peer.abort, Peer.finish):
+        client = await ask(request(b"/2", method=b"POST", body=b"x" * 140_000))
+        await network.until(lambda: len(proxy.engine.pools.room), "it does not wait")
+        await deferLater(reactor, 0.05)  # all of it is in our socket
+        leave(client)
+        await network.until(lambda: not len(proxy.engine.pools.room), "it waits on")
+        await network.logged("POST /2", "499 client_closed")
+    server.write(response(b"one"))
+    assert (await first.readMessage()).body == b"one"
+    assert len(upstream.connections) == 1

@@ -25,6 +25,7 @@ from tests.unit.support import (
     post,
 )
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
+from twistproxy.server import channel
 from twistproxy.testing import RawPeer
 
 WAYS: dict[str, Callable[[Client], None]] = {
@@ -342,6 +343,87 @@ class TestByHalfClose(Phases, Leaving):
 
 class TestByClose(Phases, Leaving):
     way = "close"
+
+
+PATIENT = {"queueTimeout": 1000.0, "upstreamHeadTimeout": 1000.0}
+UPLOAD = post(b"x" * 150_000)
+"""All of it finds room, the last of it in the kernel."""
+
+
+class TestWhoIsNotRead(ProxyTestCase):
+    """Behind bytes that nobody takes for now no end is read: the kernel is asked every second or so."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked = 0
+
+    def hasLeft(self, transport: Any) -> bool:
+        """As L{twistproxy.server.progress.hasLeft}, of sockets in memory."""
+        self.asked += 1
+        end = transport.getHandle()
+        return bool(end.peer.isShut or end.peer.closed)
+
+    def full(self) -> Client:
+        """A client that has the only connection, and whose answer does not come."""
+        self.patch(channel, "hasLeft", self.hasLeft)
+        self.proxy(None, settings={"maxConnectionsPerUpstream": 1, "bodyTimeout": 1.0, **PATIENT})
+        return self.ask(get())
+
+    def check(self, client: Client, waiting: int) -> None:
+        self.assertEqual(len(self.engine.pools.room), waiting)
+        self.seconds(100)
+        self.assertFalse(client.isEnded, "it may wait")
+        for way in WAYS.values():
+            asked = self.asked
+            self.assertEqual(self.engine.inFlight, 2)
+            way(client)
+            self.seconds(2)
+            self.assertEqual((self.engine.inFlight, len(self.engine.pools.room)), (1, 0))
+            self.assertEqual(len(self.engine.channels), 1)
+            self.assertGreater(self.asked, asked)
+            client = self.ask(UPLOAD)
+        self.assertEqual(self.accessLog.lines, [(499, "client_closed")] * len(WAYS))
+        self.assertEqual(len(self.origin.requests), 1)
+
+    def test_anUploadInTheQueue(self) -> None:
+        self.full()
+        self.check(self.ask(UPLOAD), 1)
+
+    def test_anUploadOfSomebodyWhoThinks(self) -> None:
+        """Here a director."""
+        self.patch(channel, "hasLeft", self.hasLeft)
+        self.proxy(OK, directors=[director(lambda inbound, outbound: Deferred())], settings={"hookTimeout": 1000.0})
+        self.ask(get())
+        client = self.ask(UPLOAD)
+        self.seconds(10)
+        WAYS["reset"](client)
+        self.seconds(2)
+        self.assertEqual(self.engine.inFlight, 1)
+
+    def test_aBodyThatIsCompleteIsNoReasonNotToRead(self) -> None:
+        """Though it was too long a moment ago: its sender is read like any other who waits."""
+        self.full()
+        client = self.ask(post(b"x" * 100_000))
+        client.abort()
+        self.assertEqual((self.engine.inFlight, self.asked), (1, 0))
+
+    def test_requestsBehind(self) -> None:
+        """More of them than are read ahead."""
+        self.full()
+        client = self.ask(get() + get() * 2500)
+        self.check(client, 1)
+
+    def test_whoIsReadAgain(self) -> None:
+        """Nobody is asked; the body has its time again."""
+        first = self.full()
+        client = self.ask(post(b"x" * 100_000)[:-1])
+        self.seconds(10)
+        self.send(self.origin.peer, OK)
+        self.assertEqual(first.answer().code, 200)
+        self.assertEqual(len(self.origin.requests), 1)
+        asked = self.asked
+        self.seconds(4)
+        self.assertEqual((client.answer(b"POST").code, self.asked), (408, asked))
 
 
 class TestWhoComesNext(ProxyTestCase):

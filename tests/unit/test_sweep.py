@@ -74,6 +74,18 @@ class SweeperTests(SynchronousTestCase):
         self.assertEqual(len(first.calls), 1)
         self.assertEqual(len(more), 1)
 
+    def test_anotherIsSetByWhatIsToldInTheSameLook(self) -> None:
+        """Who was given more time a moment ago is not told that it has passed."""
+        pair: list[Watched] = []
+
+        def passed() -> None:
+            for each in pair:
+                each.deadline = NEVER
+
+        pair += [self.watch(1, passed), self.watch(1, passed)]
+        self.run_(3)
+        self.assertEqual(sum(len(each.calls) for each in pair), 1)
+
     def test_oneThatFails(self) -> None:
         def fail() -> None:
             raise ValueError("a deadline")

@@ -22,8 +22,9 @@ from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
 from twistproxy.server.identifying import identityOf
-from twistproxy.server.progress import ackedBytes
+from twistproxy.server.progress import ackedBytes, hasLeft
 from twistproxy.server.proxied import ProxiedAddress
+from twistproxy.server.refusing import sendPage
 from twistproxy.server.upload import Upload
 from twistproxy.splicing import LONG, Flow, FlowSource
 from twistproxy.sweep import NEVER
@@ -216,6 +217,7 @@ class ClientChannel(Protocol):
                 body.dataReceived(event)
             elif isinstance(event, End):
                 self.deadline = NEVER
+                self._startReading()  # no more than is read ahead of anybody
                 body.allReceived(event.trailers)
         return self._exchange is not exchange
 
@@ -231,8 +233,10 @@ class ClientChannel(Protocol):
         self._startReading()
 
     def _awaitBody(self) -> None:
-        """Begin a stretch of time in which some of the body has to come."""
-        if not self._reader.isDone and self._body is not None and self._isReading:
+        """Begin a stretch of time in which some of the body has to come; or, of who is not read, in which it may leave."""
+        if not self._isReading:
+            self.deadline = self._engine.sweeper.after(0)
+        elif not self._reader.isDone and self._body is not None:
             self._bodyMark = self._body.size
             self.deadline = self._engine.sweeper.after(self._engine.settings.bodyTimeout)
 
@@ -243,12 +247,7 @@ class ClientChannel(Protocol):
         if exchange is not None:
             exchange.clientFailed(error)
             return
-        page = self._engine.refused(self._identity.peer, error)
-        text = page.body.contents or b""
-        items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
-        self.sendHead(page.code, statusPhrase(page.code), items, len(text))
-        self.sendData(text)
-        self.sendEnd([])
+        sendPage(self, self._engine.refused(self._identity.peer, error))
 
     def _drop(self, data: bytes) -> None:
         self._dropped += len(data)
@@ -267,8 +266,6 @@ class ClientChannel(Protocol):
         if self._upload is not None:
             self._upload.leave()
         self._stopReading()
-        if not self._reader.isDone:
-            self.deadline = NEVER
 
     def resumeBody(self) -> None:
         """Take more."""
@@ -292,6 +289,8 @@ class ClientChannel(Protocol):
         if self._isReading and not self._isLost:
             self._isReading = False
             self.transport.pauseProducing()
+            if self._exchange is not None and not self._writePaused:
+                self._awaitBody()
 
     def _startReading(self) -> None:
         if not self._isReading and not self._isLost:
@@ -360,9 +359,7 @@ class ClientChannel(Protocol):
         if self._chunked and not self._noBody:
             self._out.append(encodeEnd(trailers))
         self.flush()
-        self._exchange = self._body = None
-        if self._upload is not None:
-            self._upload = None
+        self._exchange = self._body = self._upload = None
         if self._isLost:
             return
         if not self._keepAlive or not self._reader.isDone:
@@ -482,9 +479,15 @@ class ClientChannel(Protocol):
             self.abort()
 
     def _checkBody(self, exchange: Exchange) -> None:
-        """Whether enough of the request's body came since the last look."""
+        """Whether enough of the request's body came since the last look, or the client is there at least."""
         body, settings = self._body, self._engine.settings
         self.deadline = NEVER
+        if not self._isReading:
+            self._awaitBody()
+            if hasLeft(self.transport):
+                self._leave("it closed the connection")
+                self.abort()
+            return
         if body is None or self._reader.isDone:
             return
         received = body.size - self._bodyMark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from typing import Any, Final
@@ -22,3 +23,18 @@ def ackedBytes(transport: Any) -> int | None:
         return int(struct.unpack_from("=Q", information, _BYTES_ACKED)[0])
     except (AttributeError, OSError, struct.error):
         return None
+
+
+def hasLeft(transport: Any) -> bool:
+    """Whether the peer of a transport has closed its half of the connection, or all of it, behind whatever was not read yet.
+
+    Who does not read is told nothing of that. The kernel knows (C{POLLRDHUP} of poll(2), on Linux) as soon as the end has come
+    in: not while the peer's system still has something to send first that we have no room for. Other systems tell of resets
+    only. Where the transport shows no socket, the answer is no.
+    """
+    try:
+        watch = select.poll()
+        watch.register(getattr(transport, "transport", transport).getHandle(), getattr(select, "POLLRDHUP", 0))
+        return bool(watch.poll(0))
+    except (AttributeError, OSError, TypeError, ValueError):
+        return False

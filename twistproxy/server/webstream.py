@@ -23,7 +23,8 @@ from twistproxy.errors import CLIENT_TIMEOUT, INTERNAL, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item, Response
 from twistproxy.server._twisted import IncomingBody, speaksHttp1, takeOver
-from twistproxy.server.progress import ackedBytes
+from twistproxy.server.progress import ackedBytes, hasLeft
+from twistproxy.server.refusing import sendPage
 from twistproxy.server.webrequest import SpooledBody, headOf
 from twistproxy.splicing import FlowSource
 from twistproxy.sweep import NEVER
@@ -167,6 +168,8 @@ class WebStream:
             if not self._writePaused:
                 self.deadline = NEVER
             body.allReceived([])
+            if not self._isReading:
+                self.resumeBody()  # no more than is read ahead of anybody
 
     def bodyBroken(self, error: ProxyError) -> None:
         """L{twistproxy.server._twisted.BodyReceiver}: the rest cannot be read."""
@@ -187,11 +190,7 @@ class WebStream:
     def _refuse(self, page: Response) -> None:
         """Answer what is no request that could be sent on."""
         self._keepAlive = False
-        text = page.body.contents or b""
-        items = [*page.headers.items, (b"content-length", b"Content-Length", b"%d" % len(text))]
-        self.sendHead(page.code, statusPhrase(page.code), items, len(text))
-        self.sendData(text)
-        self.sendEnd([])
+        sendPage(self, page)
 
     # As the source of the request's body.
 
@@ -208,7 +207,7 @@ class WebStream:
         if self._source is not None:
             self._source.pause()
         if not self._writePaused:
-            self.deadline = NEVER
+            self._awaitBody()
 
     def resumeBody(self) -> None:
         """Take more."""
@@ -220,8 +219,10 @@ class WebStream:
             self._awaitBody()
 
     def _awaitBody(self) -> None:
-        """Begin a stretch of time in which some of the body has to come."""
-        if not self._isBodyComplete and self._isReading and not self._writePaused:
+        """Begin a stretch of time in which some of the body has to come; or, of who is not read, in which it may leave."""
+        if not self._isReading and not self._writePaused:
+            self.deadline = self._engine.sweeper.after(0)
+        elif not self._isBodyComplete and not self._writePaused:
             self._bodyMark = self._body.size
             self.deadline = self._engine.sweeper.after(self._engine.settings.bodyTimeout)
 
@@ -436,7 +437,12 @@ class WebStream:
         self.abort()
 
     def _checkBody(self) -> None:
-        """Whether enough of the request's body came since the last look."""
+        """Whether enough of the request's body came since the last look, or the client is there at least."""
+        if not self._isReading and not self._isOver:
+            self._awaitBody()
+            if hasLeft(self.transport):
+                self.abort()
+            return
         if self._isBodyComplete:
             return
         settings = self._engine.settings

@@ -18,6 +18,7 @@ from tests.unit.support import (
     never,
     post,
 )
+from twistproxy.server import webstream
 from twistproxy.testing import RawPeer
 
 
@@ -201,3 +202,17 @@ class TestUnderAStockSite(Failures, ResourceTestCase):
 
 class TestUnderAStreamingSite(Failures, ResourceTestCase):
     makeSite = staticmethod(STREAMING)
+
+    def test_anUploadThatIsNotRead(self) -> None:
+        """Its client may leave: the kernel is asked. When it is complete, it is read like any other."""
+        self.patch(webstream, "hasLeft", lambda transport: transport.getHandle().peer.closed)
+        self.proxy(None, settings={"maxConnectionsPerUpstream": 1})
+        self.ask(get())
+        waiting, complete = self.ask(post(b"x" * 150_000)), self.ask(post(b"x" * 100_000))
+        self.seconds(5)
+        self.assertEqual(self.engine.inFlight, 3)
+        complete.abort()
+        self.assertEqual(self.engine.inFlight, 2)
+        waiting.abort()
+        self.seconds(2)
+        self.assertEqual((self.engine.inFlight, len(self.engine.pools.room)), (1, 0))
