@@ -29,6 +29,13 @@ def isKnown(asked: FrozenHeaders, answer: FrozenHeaders) -> bool:
     return then is not None and changed is not None and changed <= then
 
 
+def updated(items: list[Item], by: list[Item]) -> list[Item]:
+    """The lines of an answer with those of a 304 in the place of its own of the same names (RFC 9111 section 3.2)."""
+    newer = [item for item in by if item[0] not in _LEFT_OUT]
+    names = {item[0] for item in newer}
+    return [item for item in items if item[0] not in names] + newer
+
+
 def withoutBody(items: list[Item]) -> list[Item]:
     """The lines of an answer that go with a 304."""
     return [item for item in items if item[0] not in _LEFT_OUT]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from twistproxy.caching.conditions import isKnown, withoutBody
+from twistproxy.caching.conditions import isKnown, updated, withoutBody
 from twistproxy.caching.copying import Copying
 from twistproxy.caching.rules import Terms, mayGive, selectors, termsOf
 from twistproxy.caching.store import Store
@@ -105,8 +105,11 @@ class StaleAnswers:
             self.store.forget(key)  # RFC 9111 section 4.4
         if not _mayConcern(request) or request.method != b"GET":
             return
-        asked, answer = request.headers, FrozenHeaders(response.items)
         now = self._seconds()
+        if response.code == 304:
+            self._confirmed(request, response, key, started, now)
+            return
+        asked, answer = request.headers, FrozenHeaders(response.items)
         terms = termsOf(response.code, asked, answer, self._hasCredentials(request), now - started, self._maxAge)
         why = terms if isinstance(terms, str) else self._streamed(request, response, key, terms, now)
         if why is not None:
@@ -127,7 +130,7 @@ class StaleAnswers:
         terms = evolve(terms, vary=tuple(sorted({*terms.vary, *self._vary})))
         items = [item for item in trueOfOutput(response.items, response.filters) if item[0] not in _NOT_KEPT]
         variant = (_wayOf(request), terms.vary, _selectors(request, terms.vary))
-        size = _OVERHEAD + sum(len(item[1]) + len(item[2]) + _LINE_OVERHEAD for item in items)
+        size = _OVERHEAD + _textSize(items)
         size += sum(map(len, key)) + sum(map(len, variant[0])) + sum(len(each) for both in variant[2] for each in both)
         until = now + terms.limit - terms.age
         whole = KeptAnswer(key, variant, response.code, items, b"", terms, now, size, until)
@@ -143,6 +146,32 @@ class StaleAnswers:
             return
         if self.store.add(evolve(answer, body=body, size=answer.size + len(body)), self._seconds()):
             self.kept += 1
+
+    def _confirmed(
+        self, request: InboundRequest, response: Response, key: tuple[str, str, bytes], started: float, now: float
+    ) -> None:
+        """The client has already what the upstream would send; if that is what is kept, it is as good as new, with what is
+        said of it now (RFC 9111 section 4.3.4)."""
+        answer = FrozenHeaders(response.items)
+        tag, hasCredentials = answer.get(b"etag"), self._hasCredentials(request)
+
+        def isMeant(kept: KeptAnswer) -> bool:
+            mayKnow = kept.terms.isShared or not hasCredentials
+            return mayKnow and self._isFor(request, kept) and FrozenHeaders(kept.items).get(b"etag") == tag
+
+        kept = None if tag is None else self.store.find(key, isMeant, now)
+        if kept is None:
+            return
+        items = updated(kept.items, [item for item in response.items if item[0] not in _NOT_KEPT])
+        age = [item for item in response.items if item[0] == b"age"]
+        terms = termsOf(kept.code, request.headers, FrozenHeaders(items + age), False, now - started, self._maxAge)
+        if isinstance(terms, str):
+            self.store.forget(key)
+            return
+        terms = evolve(terms, vary=kept.terms.vary)
+        size = kept.size + _textSize(items) - _textSize(kept.items)
+        until = now + terms.limit - terms.age
+        self.store.add(evolve(kept, items=items, terms=terms, since=now, size=size, until=until), now)
 
     # What fails.
 
@@ -162,12 +191,13 @@ class StaleAnswers:
         return self._response(request, found, now, why)
 
     def _fits(self, request: InboundRequest, now: float, answer: KeptAnswer) -> bool:
+        mayHave = mayGive(answer.terms, answer.age(now), request.headers, self._hasCredentials(request))
+        return mayHave and self._isFor(request, answer)
+
+    def _isFor(self, request: InboundRequest, answer: KeptAnswer) -> bool:
+        """Whether an upstream would be asked for the same thing."""
         way, names, values = answer.variant
-        return (
-            way == _wayOf(request)
-            and values == _selectors(request, names)
-            and mayGive(answer.terms, answer.age(now), request.headers, self._hasCredentials(request))
-        )
+        return bool(way == _wayOf(request) and values == _selectors(request, names))
 
     def _response(self, request: InboundRequest, answer: KeptAnswer, now: float, why: str) -> Response:
         code, items, body = answer.code, answer.items, answer.body
@@ -197,6 +227,11 @@ class StaleAnswers:
             "entries": len(store), "bytes": store.bytes, "copying": store.copying, "evicted": store.evicted,
             "kept": self.kept, "given": self.given, "missed": self.missed, "passed": dict(self.passed),
         }  # fmt: skip
+
+
+def _textSize(items: Sequence[Item]) -> int:
+    """Bytes that header lines take in memory, about."""
+    return sum(len(item[1]) + len(item[2]) + _LINE_OVERHEAD for item in items)
 
 
 def _keyOf(request: InboundRequest) -> tuple[str, str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.caching.conditions import isKnown, withoutBody
+from twistproxy.caching.conditions import isKnown, updated, withoutBody
 from twistproxy.messages import FrozenHeaders, Headers
 
 EARLY, LATE = b"Sun, 06 Nov 1994 08:49:37 GMT", b"Mon, 07 Nov 1994 08:49:37 GMT"
@@ -51,6 +51,12 @@ class TestConditions(SynchronousTestCase):
     def test_aTagGoesBeforeADate(self) -> None:
         asked = headers((b"If-None-Match", b'"b"'), (b"If-Modified-Since", LATE))
         self.assertFalse(isKnown(asked, headers((b"ETag", b'"a"'), (b"Last-Modified", EARLY))))
+
+    def test_whatIsNew(self) -> None:
+        old = Headers([(b"A", b"1"), (b"B", b"1"), (b"B", b"2"), (b"Content-Type", b"a/b")]).items
+        new = Headers([(b"b", b"3"), (b"C", b"4"), (b"content-type", b"x"), (b"Content-Length", b"0")]).items
+        found = [(item[1], item[2]) for item in updated(old, new)]
+        self.assertEqual(found, [(b"A", b"1"), (b"Content-Type", b"a/b"), (b"b", b"3"), (b"C", b"4")])
 
     def test_whatIsLeft(self) -> None:
         lines = Headers([(b"Content-Type", b"a/b"), (b"ETag", b'"a"'), (b"Content-Location", b"/x"), (b"Vary", b"a")]).items

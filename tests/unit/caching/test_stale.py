@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from zope.interface import implementer
 
-from tests.unit.builtin import built
+from tests.unit.builtin import answered, asked, built
 from tests.unit.caching.support import BREAKER, STALE, StaleTestCase
+from twistproxy.caching.stale import StaleAnswers
 from twistproxy.errors import AUTH_UNAVAILABLE, FORBIDDEN, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
+from twistproxy.standin import StandIn
 from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness
 
 
@@ -111,6 +114,43 @@ class TestAnswers(StaleTestCase):
     def test_itIsAnsweredAgainAfterwards(self) -> None:
         self.proxy(FakeUpstream().respond(200, body=b"one").respond(503).respond(200, body=b"two").respond(503))
         self.assertEqual([self.get().body for _ in range(4)], [b"one", b"one", b"two", b"two"])
+
+
+class TestConfirmed(StaleTestCase):
+    """A 304 to a client makes what is kept as good as new."""
+
+    def confirmed(self, tag: str, later: dict[str, str], **asked: str) -> None:
+        """An answer, and 400 seconds later a 304 to somebody; then nothing."""
+        upstream = FakeUpstream().respond(200, {"ETag": '"1"', "X": "old", "Content-Type": "a/b"}, b"good")
+        self.proxy(upstream.respond(304, {"ETag": tag, **later}))
+        self.get()
+        self.harness.advance(400)
+        self.assertEqual(self.get(If_None_Match=tag, **asked).status, 304)
+        self.breaks()
+
+    def test_itIsNewAgain(self) -> None:
+        self.confirmed('"1"', {"X": "new"})
+        self.harness.advance(400)
+        answer = self.get()
+        self.assertStale(answer)
+        wanted = {"X": "new", "Content-Type": "a/b", "Age": "400", "ETag": '"1"'}
+        self.assertEqual({name: answer.headers.get(name) for name in wanted}, wanted)
+        self.harness.advance(201)
+        self.assertBroken(self.get())
+
+    def test_anotherOne(self) -> None:
+        self.confirmed('"2"', {})
+        self.harness.advance(201)
+        self.assertBroken(self.get())
+
+    def test_whatItSaysNowCounts(self) -> None:
+        self.confirmed('"1"', {"Cache-Control": "no-store"})
+        self.assertBroken(self.get())
+
+    def test_ofAnother(self) -> None:
+        """Whoever would not get it says nothing about it."""
+        self.confirmed('"1"', {"Cache-Control": "no-store"}, Cookie="x")
+        self.assertStale(self.get())
 
 
 class TestWhatIsNotKept(StaleTestCase):
@@ -250,6 +290,16 @@ class TestForWhom(StaleTestCase):
         self.proxy(None, [STALE, Login()])
         self.get()
         self.assertEqual(self.figures["passed"], {"credentials": 1})
+
+    def test_certificates(self) -> None:
+        """A client that showed one is known by it."""
+        request = asked()
+        request._connection = SimpleNamespace(certificate=SimpleNamespace(certificate=object()))  # type: ignore[assignment]
+        request.standIn = StandIn()
+        request.standIn.asked = "pool"
+        kept = StaleAnswers(600, 1000000, 1000, 10, lambda: 0.0)
+        kept.answered(request, answered(), 0.0)
+        self.assertEqual(kept.passed, {"credentials": 1})
 
     def test_vary(self) -> None:
         self.proxy(FakeUpstream(headers={"Vary": "Accept-Language, X-Team"}, body=b"good"))

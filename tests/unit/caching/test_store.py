@@ -106,7 +106,7 @@ class TestStore(SynchronousTestCase):
         store.giveBack(50)
         self.assertEqual((store.copying, store.bytes), (0, 40))
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=100)
     @given(
         st.integers(0, 60),
         st.integers(0, 6),
@@ -118,7 +118,7 @@ class TestStore(SynchronousTestCase):
                 st.tuples(st.just("take"), st.just(""), st.integers(0, 40), st.just(0), st.just(0.0)),
                 st.tuples(st.just("give"), st.just(""), st.just(0), st.just(0), st.just(0.0)),
             ),
-            max_size=60,
+            max_size=40,
         ),
     )
     def test_limitsHold(self, maxBytes: int, maxEntries: int, steps: list[tuple[str, str, int, int, float]]) -> None:
