@@ -21,7 +21,7 @@ from comparison.machine import describe
 from comparison.measuring import Bench, Cores
 from comparison.page import write
 from comparison.processes import ProcessFailed
-from comparison.proxies import PEER_MAKERS, NotInstalled, Proxy, candidate, find, twistproxy
+from comparison.proxies import PEER_MAKERS, POLICIES, NotInstalled, Proxy, candidate, find, twistproxy
 from comparison.report import asJson, heading, table
 from comparison.scenarios import SCENARIOS
 
@@ -59,6 +59,10 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="another proxy, such as an older twistproxy, to be measured too; {port} and {upstream} stand for its ports",
     )  # fmt: skip
     parser.add_argument("--workers", type=_positive, metavar="N", help="measure twistproxy with so many workers, too")
+    parser.add_argument(
+        "--policies", action="store_true",
+        help="measure twistproxy with a rate limit, a circuit breaker, statistics and rules by address, too",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N", help="default: 5")
     parser.add_argument("--seconds", type=_positive, default=3, metavar="S", help="of load in each round; default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each round there too")
@@ -108,6 +112,8 @@ def gather(chosen: argparse.Namespace, folder: Path) -> tuple[list[Proxy], list[
     makers: list[Callable[[], Proxy]] = [partial(twistproxy, reactor) for reactor in chosen.reactor]
     if chosen.workers:
         makers += [partial(twistproxy, reactor, chosen.workers) for reactor in chosen.reactor]
+    if chosen.policies:
+        makers += [partial(twistproxy, reactor, 1, POLICIES) for reactor in chosen.reactor]
     makers += [partial(PEER_MAKERS[name], folder) for name in chosen.peer]
     for make in makers:
         try:

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -143,9 +143,14 @@ PEER_MAKERS: Final[dict[str, Callable[[Path], Proxy]]] = {
 """The peers, by name. Each is given the folder of the run, and raises L{NotInstalled} when it is not there."""
 
 
-def twistproxy(reactor: str, workers: int = 1) -> Proxy:
+POLICIES: Final = ("rate-limit:rate=1000000:burst=1000000", "circuit-breaker", "statistics", "ip-filter:allow=127.0.0.0/8")
+"""Middleware that lets everything through, and has its work with each request."""
+
+
+def twistproxy(reactor: str, workers: int = 1, policies: Sequence[str] = ()) -> Proxy:
     """twistproxy as this Python has it installed, with default settings.
 
+    @param policies: its middleware.
     @raise NotInstalled: when there is no such reactor.
     """
     if reactor != "default" and reactor not in {each.shortName for each in getReactorTypes()}:
@@ -156,6 +161,7 @@ def twistproxy(reactor: str, workers: int = 1) -> Proxy:
             sys.executable, "-m", "twisted", f"--reactor={reactor}", "revproxy",
             "--upstream", f"http://127.0.0.1:{upstream}", "--listen", endpoint,
             *(["--workers", str(workers)] if workers > 1 else []),
+            *(f"--middleware={each}" for each in policies),
         ]  # fmt: skip
 
     def command(folder: Path, port: int, upstream: int) -> list[str]:
@@ -168,6 +174,8 @@ def twistproxy(reactor: str, workers: int = 1) -> Proxy:
     name = "twistproxy" if reactor == "default" else f"twistproxy-{reactor}"
     if workers > 1:
         name += f"-x{workers}"
+    if policies:
+        name += "-policies"
     return Proxy(name, command, twistproxyVersion(), secureCommand=secureCommand)
 
 
