@@ -1,13 +1,15 @@
 """The words of a command line to a configuration, together with the file that they name.
 
-Without a file they make one listener, a pool C{default} and one route. With one, what the command line says
-of listeners, settings and logs stands in place of what the file says; pools and routes are told by one of the
-two.
+Without a file they make one listener, a pool C{default}, others that upstreams name, and one route. With one, what the
+command line says of listeners, settings and logs stands in place of what the file says; pools and routes are told by one
+of the two.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Final
 
 from attrs import Factory, define, evolve
 
@@ -17,12 +19,15 @@ from twistproxy.configuring.assembling import DEFAULT_POOL, Draft, PoolWords, as
 from twistproxy.configuring.endpoints import readListener
 from twistproxy.configuring.forward import readForward
 from twistproxy.configuring.logs import readAccessLog, readErrorLog
-from twistproxy.configuring.reading import Reader, counted
+from twistproxy.configuring.reading import Reader, Written, counted
 from twistproxy.configuring.settings import readSettings
 from twistproxy.configuring.workers import readWorkers
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy
 from twistproxy.loader.finder import PluginSet, addPluginPath, findPlugins
+
+_POOL: Final = re.compile(r",pool=([^,/?]*)(?=,|\Z)")
+"""What names the pool of an upstream, behind its URL."""
 
 
 @define
@@ -163,7 +168,7 @@ def _readForward(reader: Reader, words: CommandLine, draft: Draft) -> None:
 
 
 def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
-    """The pool C{default}, unless the file has pools."""
+    """The pool C{default}, and those that upstreams name, unless the file has pools."""
     given = {
         "--upstream": words.upstreams, "--demo": words.demo, "--balancer": words.balancer, "--health": words.health,
         "--passive": words.passive,
@@ -176,7 +181,8 @@ def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
     if words.forward and (words.upstreams or words.demo):
         reader.wrong("--forward", "goes where clients say: leave out --upstream and --demo, or name pools in a file")
         return
-    if words.demo and words.upstreams:
+    upstreams = _byPool(reader, words)
+    if words.demo and DEFAULT_POOL in upstreams:
         reader.wrong("--demo", "brings upstreams of its own: leave out --upstream")
     if not words.upstreams and not words.demo:
         if draft.choosesItself:
@@ -189,16 +195,34 @@ def _readPool(reader: Reader, words: CommandLine, draft: Draft) -> None:
             reader.problems.append("no upstream: name one by --upstream URL, a file by --config FILE, or try --demo")
         return
     draft.demo = words.demo
+    hasNone = not words.demo and DEFAULT_POOL not in upstreams
+    if hasNone:
+        reader.wrong("--upstream", "all name a pool, and nothing is left for the route's own: leave out pool= at one of them")
     pool = PoolWords(
         DEFAULT_POOL,
         "--demo" if words.demo else "--upstream",
-        counted("--upstream", words.upstreams),
+        upstreams.pop(DEFAULT_POOL, ()),
         None if words.balancer is None else ("--balancer", words.balancer),
         counted("--health", words.health),
         counted("--passive", words.passive),
-        mayBeEmpty=words.demo,
+        mayBeEmpty=words.demo or hasNone,
     )
     draft.pools.append(readPool(reader, pool))
+    draft.pools += [readPool(reader, PoolWords(name, f"--upstream of {name}", each)) for name, each in upstreams.items()]
+
+
+def _byPool(reader: Reader, words: CommandLine) -> dict[str, list[Written]]:
+    """The upstreams of each pool; of C{default} those that name none."""
+    pools: dict[str, list[Written]] = {}
+    for where, text in counted("--upstream", words.upstreams):
+        names = _POOL.findall(text)
+        if "" in names:
+            reader.wrong(where, "pool needs a name, as in pool=shadow")
+        if len(names) > 1:
+            reader.wrong(where, "pool is given twice")
+        name = names[0] if names else ""
+        pools.setdefault(name or DEFAULT_POOL, []).append((where, _POOL.sub("", text)))
+    return pools
 
 
 def _readRoute(reader: Reader, words: CommandLine, draft: Draft) -> None:

@@ -39,9 +39,9 @@ class Options(usage.Options):
         self._helpTags: list[str] = []
 
     def opt_upstream(self, url: str) -> None:
-        """URL[,weight=N][,max-conns=N][,priority=N][,backup][,proxy-protocol=v1|v2]: where requests go; http://, https://,
-        unix:PATH, or the SPEC of a plugin that finds upstreams. For https also server-name=NAME, ca=FILE, cert=FILE, key=FILE
-        and insecure=yes. Repeatable."""
+        """URL[,weight=N][,max-conns=N][,priority=N][,backup][,proxy-protocol=v1|v2][,pool=NAME]: where requests go; http://,
+        https://, unix:PATH, or the SPEC of a plugin that finds upstreams. For https also server-name=NAME, ca=FILE, cert=FILE,
+        key=FILE and insecure=yes. Those with pool=NAME are for plugins that name that pool. Repeatable."""
         self.words.upstreams.append(url)
 
     def opt_listen(self, endpoint: str) -> None:

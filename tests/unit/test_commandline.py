@@ -180,6 +180,26 @@ class UpstreamTests(CommandLineCase):
         self.assertEqual(self.upstream(f"{URL},priority=7").build().metadata, {"priority": 7})
         self.assertEqual(self.upstream(URL).build().weight, 1)
 
+    def test_pools(self) -> None:
+        """Upstreams may be of other pools than the route's."""
+        shadow, other = "http://127.0.0.1:9001/a,b,pool=shadow,weight=2", "unix:/run/a.sock,pool=shadow"
+        made = self.configure(upstreams=[URL, shadow, other, "http://a/x,pool=1/y"], balancer="round-robin")
+        self.assertEqual([(each.name, [one.url for one in each.servers]) for each in made.pools], [
+            ("default", [URL, "http://a/x,pool=1/y"]),
+            ("shadow", ["http://127.0.0.1:9001/a,b", "unix:/run/a.sock"]),
+        ])  # fmt: skip
+        self.assertEqual([each.balancer.tag for each in made.pools], ["round-robin", "weighted-round-robin"])
+        (route,) = made.routes
+        self.assertEqual((route.pool, made.pools[1].servers[0].place), ("default", "--upstream #2"))
+        for upstreams, problem in [
+            ([URL + ",pool="], "--upstream #1: pool needs a name, as in pool=shadow"),
+            ([URL, URL + ",pool=a,pool=b"], "--upstream #2: pool is given twice"),
+            ([URL + ",pool=a"],
+             "--upstream: all name a pool, and nothing is left for the route's own: leave out pool= at one of them"),
+            ([URL, URL + ",pool=a,weigth=2"], "--upstream #2: an upstream has no option 'weigth'; did you mean 'weight'?"),
+        ]:  # fmt: skip
+            self.assertEqual(self.problems(upstreams=upstreams), [problem])
+
     def test_balancerOnceThereIsAWeight(self) -> None:
         for texts, tag in [
             (["http://a", "http://b"], "round-robin"),
