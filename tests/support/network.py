@@ -97,6 +97,7 @@ class Network:
         """A proxy to these; options are of L{ReverseProxy} or, all others, of L{Settings}."""
         known = (
             "balancer", "directors", "modifiers", "errorHandlers", "middleware", "accessLogs", "sources", "health", "passive",
+            "pools",
         )  # fmt: skip
         keywords = {name: options.pop(name) for name in known if name in options}
         urls = [each.url if isinstance(each, Upstream) else each for each in upstreams]

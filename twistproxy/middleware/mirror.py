@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from twistproxy.body import Body
 from twistproxy.directors.split import checkPools
+from twistproxy.errors import INTERNAL
 from twistproxy.forwarding import upgradeTokens
 from twistproxy.headeredits import HeaderEdits, HeaderValues
 from twistproxy.headers import isToken
@@ -160,9 +161,16 @@ class Mirror:
             self.drop(BUSY)
             return
         engine = original.request.engine
-        if self._settings is None:
-            self._settings = settingsForCopies(engine.settings)
-        made = copied(original.request, body, size, self._edits, self._setsHost)
+        try:
+            if self._settings is None:
+                self._settings = settingsForCopies(engine.settings)
+            made = copied(original.request, body, size, self._edits, self._setsHost)
+        except Exception:
+            # Whatever it is, it came up in the midst of the original, and is none of its business.
+            _log.failure("mirror: a request could not be copied (request {id})", id=original.request.id)
+            self.allowance.give(size)
+            self.drop(INTERNAL.reason)
+            return
         self.inFlight += 1
         ended = partial(self._ended, Answered(original.code, original.headers, original.time))
         Copy(engine, made, self._settings, self._pool, self._timeout, self._maxAnswer, ended)
