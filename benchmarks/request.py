@@ -1,6 +1,6 @@
 """What one exchange costs inside twistproxy, without sockets: a request in, the same out, its answer in and out.
 
-    .venv/bin/python benchmarks/request.py [small|browser] [--unlike] [--profile] [--allocations]
+    .venv/bin/python benchmarks/request.py [small|browser|mixed] [--unlike] [--profile] [--allocations]
 
 The transports are fakes that drop what is written, so this is parsing, forwarding, pool, deadlines and framing, as they
 are with default settings, and nothing of the reactor or the kernel. Prints microseconds of an exchange, the least of many
@@ -17,12 +17,14 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, repeat, starmap
 from pathlib import Path
 from typing import Any, Final
 
 from comparison.heads import BROWSER
+from comparison.mixed import mixed
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocol, ITCPTransport
 from twisted.internet.protocol import ClientFactory
@@ -60,7 +62,15 @@ PAGE: Final = Case(
     b"Strict-Transport-Security: max-age=31536000\r\nAccept-Ranges: bytes\r\n\r\n" + b"x" * 1024,
 )
 CASES: Final = {"small": SMALL, "browser": PAGE}
-"""The scenarios of those names in compare.py."""
+"""The scenarios of those names in compare.py, the same exchange again and again."""
+
+MIXED: Final = "mixed"
+"""The name of exchanges that are never the same."""
+
+
+def casesOf(name: str) -> Iterator[Case]:
+    """Exchanges without end."""
+    return starmap(Case, mixed()) if name == MIXED else repeat(CASES[name])
 
 
 @implementer(ITCPTransport)
@@ -127,46 +137,53 @@ def connected(protocol: IProtocol) -> tuple[Any, Sink]:
 class Proxied:
     """A proxy with one client, whose requests all go over one connection to the upstream."""
 
-    def __init__(self, case: Case, **options: Any) -> None:
-        """@param options: of L{ReverseProxy}."""
-        self._case = case
+    def __init__(self, cases: Iterator[Case], **options: Any) -> None:
+        """
+        @param cases: without end.
+        @param options: of L{ReverseProxy}.
+        """
+        self._cases = cases
         self._reactor = InstantReactor()
         self._proxy = ReverseProxy(self._reactor, ["http://127.0.0.1:9000"], **options)
         self._client, self._answers = connected(self._proxy.buildProtocol(None))
-        self.exchange()
+        [first] = self.take(1)
+        self.ask(first)
+        self.answer(first)
         [(self._upstream, self._requests)] = self._reactor.made
-        self._check()
+        self._check(first)
 
-    def exchange(self, number: int = 1) -> None:
-        """So many exchanges, one after the other."""
-        self.ask()
-        self.answer()
-        ask, answer = self._client.dataReceived, self._reactor.made[0][0].dataReceived
-        request, response = self._case.request, self._case.response
-        for _ in range(number - 1):
-            ask(request)
-            answer(response)
+    def take(self, number: int) -> list[Case]:
+        """The next so many exchanges, to be played."""
+        return list(islice(self._cases, number))
 
-    def ask(self) -> None:
+    def play(self, cases: Sequence[Case]) -> None:
+        """One exchange after the other."""
+        ask, answer = self._client.dataReceived, self._upstream.dataReceived
+        for case in cases:
+            ask(case.request)
+            answer(case.response)
+
+    def ask(self, case: Case) -> None:
         """The first half: the request reaches the upstream."""
-        self._client.dataReceived(self._case.request)
+        self._client.dataReceived(case.request)
 
-    def answer(self) -> None:
+    def answer(self, case: Case) -> None:
         """The second half: the answer reaches the client."""
-        self._reactor.made[0][0].dataReceived(self._case.response)
+        self._reactor.made[0][0].dataReceived(case.response)
 
-    def _check(self) -> None:
+    def _check(self, case: Case) -> None:
         """That what is measured is what is meant: messages come through whole, with little more than they had."""
-        assert len(self._case.request) <= self._requests.taken < len(self._case.request) + 400, self._requests.taken
-        assert len(self._case.response) - 40 <= self._answers.taken < len(self._case.response) + 400, self._answers.taken
+        assert len(case.request) - 40 <= self._requests.taken < len(case.request) + 400, self._requests.taken
+        assert len(case.response) - 40 <= self._answers.taken < len(case.response) + 400, self._answers.taken
 
 
 def leastMicroseconds(proxied: Proxied, repeats: int, number: int) -> float:
     """Microseconds of CPU time of one exchange, in the best of C{repeats} times C{number} exchanges."""
     best = float("inf")
     for _ in range(repeats):
+        cases = proxied.take(number)
         started = time.process_time()
-        proxied.exchange(number)
+        proxied.play(cases)
         best = min(best, time.process_time() - started)
     return best / number * 1e6
 
@@ -174,7 +191,7 @@ def leastMicroseconds(proxied: Proxied, repeats: int, number: int) -> float:
 def profile(proxied: Proxied, number: int) -> None:
     """Print where the time goes, function by function."""
     profiler = cProfile.Profile()
-    profiler.runcall(proxied.exchange, number)
+    profiler.runcall(proxied.play, proxied.take(number))
     pstats.Stats(profiler, stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(SHOWN)
 
 
@@ -183,18 +200,20 @@ def allocations(proxied: Proxied, number: int) -> None:
 
     Blocks are CPython's: an object is one or more. What lives shorter than half an exchange is not seen.
     """
+    cases = proxied.take(number)
+    [last] = proxied.take(1)
     gc.collect()
     gc.disable()
     try:
         before = sys.getallocatedblocks()
-        proxied.exchange(number)
+        proxied.play(cases)
         left = (sys.getallocatedblocks() - before) / number
         cycles = cyclicGarbage()
         tracemalloc.start()
-        proxied.ask()
+        proxied.ask(last)
         live = tracemalloc.take_snapshot()
         tracemalloc.stop()
-        proxied.answer()
+        proxied.answer(last)
     finally:
         gc.enable()
     print(f"  {left:.1f} blocks left behind; objects in reference cycles: {sum(cycles.values()) / number:.1f}")
@@ -225,15 +244,15 @@ def cyclicGarbage() -> Counter[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the chosen cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", nargs="?", choices=CASES, help="default: both")
+    parser.add_argument("case", nargs="?", choices=(*CASES, MIXED), help="default: all")
     parser.add_argument("--profile", action="store_true", help="print cProfile's figures too, by each function's own time")
     parser.add_argument("--allocations", action="store_true", help="print what an exchange allocates too")
     parser.add_argument("--unlike", action="store_true", help="no head is known from before, as if each was another")
     parser.add_argument("--repeats", type=int, default=40, metavar="N", help="default: 40")
     parser.add_argument("--exchanges", type=int, default=2000, metavar="N", help="in each repeat; default: 2000")
     chosen = parser.parse_args(arguments)
-    for name in [chosen.case] if chosen.case else CASES:
-        proxied = Proxied(CASES[name], settings=Settings(rememberedHeads=0 if chosen.unlike else Settings().rememberedHeads))
+    for name in [chosen.case] if chosen.case else (*CASES, MIXED):
+        proxied = Proxied(casesOf(name), settings=Settings(rememberedHeads=0 if chosen.unlike else Settings().rememberedHeads))
         print(f"{name}: {leastMicroseconds(proxied, chosen.repeats, chosen.exchanges):.2f} us", flush=True)
         if chosen.allocations:
             allocations(proxied, chosen.exchanges)

@@ -28,19 +28,18 @@ _OF_EXACT_BYTES: Final = frozenset(
 
 
 class ClientStream(Protocol):
-    """The client's side of one exchange. Nothing is written before C{flush}, but the end flushes by itself."""
+    """The client's side of one exchange. Nothing is written before C{flush}, but the end flushes by itself.
+
+    @ivar takesEncoded: whether it sends C{encoded} lines of a head as they are, and does not look at its C{items} then.
+    """
+
+    takesEncoded: bool
 
     def sendInformation(self, code: int, phrase: bytes, items: list[Item]) -> None:
         """Send a 1xx at once, if the client can take one."""
 
     def sendHead(
-        self,
-        code: int,
-        phrase: bytes,
-        items: Sequence[Item],
-        length: int,
-        announced: bytes = b"",
-        encoded: bytes | None = None,
+        self, code: int, phrase: bytes, items: Sequence[Item], length: int, announced: bytes = b"", encoded: bytes | None = None
     ) -> None:
         """The head of the answer.
 

@@ -13,7 +13,7 @@ from twistproxy.accepting import Accepting
 from twistproxy.errorpage import errorPage
 from twistproxy.errors import ProxyError
 from twistproxy.failurelog import FailureLog
-from twistproxy.forwarding import Identity, addressOf, identify
+from twistproxy.forwarding import Identity, addressOf, identify, requestMemory, responseMemory
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import Address, Destination, InboundRequest, Response, Upstream, newRequestId
 from twistproxy.retrying import RetryBudget
@@ -26,7 +26,6 @@ from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
 from twistproxy.upstream.status import UpstreamStatus
 from twistproxy.upstream.waiting import WaitingRoom
-from twistproxy.wire.http1 import RequestMemory, ResponseMemory
 
 if TYPE_CHECKING:
     from twistproxy.delivery import ClientStream
@@ -97,7 +96,7 @@ class ConnectionPools:
         self._sweeper = sweeper
         self.known: dict[str, ConnectionPool] = {}
         self._idleLimit = IdleLimit(settings.maxIdleConnections)
-        self._heads = ResponseMemory(settings.rememberedHeads)
+        self._heads = responseMemory(settings.rememberedHeads)
         self.contexts = ClientContexts(reactor)
         self.room = WaitingRoom(sweeper, settings.maxQueuedRequests)
 
@@ -199,7 +198,7 @@ class Engine:
         self.splicer = Splicer(reactor, self.sweeper)
         self._failures = FailureLog(self.sweeper, reactor.seconds)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
-        self.requestHeads = RequestMemory(settings.rememberedHeads)
+        self.requestHeads = requestMemory(settings.rememberedHeads)
         self.retryBudget = RetryBudget(settings.retryBudget, settings.retryBudgetMin)
         self.via = settings.via.encode("ascii")
         self.trust = Trust.of(settings)

@@ -31,8 +31,8 @@ from twistproxy.switching import switch
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.upgrade import checkSwitchRequest, checkUpgradeAnswer
 from twistproxy.wire.guard import CHUNKED, single
-from twistproxy.wire.heads import HeaderLines
 from twistproxy.wire.http1 import RequestHead, ResponseHead, encodeLines
+from twistproxy.wire.lines import HeaderLines
 
 if TYPE_CHECKING:
     from twistproxy.engine import Engine, Route
@@ -96,9 +96,7 @@ class Exchange:
             outbound = OutboundRequest(method, target, items, body, address, scheme)
         self.outbound = outbound
         goal = destinationOf(head, identity.destination) if head.authority or identity.destination else None
-        self.inbound = inbound = InboundRequest(
-            method, target, lines.items, address, identity.peer, scheme, head.minor, goal, identity
-        )
+        self.inbound = inbound = InboundRequest(method, target, lines, address, identity.peer, scheme, head.minor, goal, identity)
         inbound.body = body
         inbound.outbound = outbound
         self.started = engine.seconds()
@@ -198,17 +196,19 @@ class Exchange:
         if head.code == 101:
             self._upgradeAnswered(head)
             return
-        items, encoded = relayedResponse(head.lines)
+        encoded = relayedResponse(head.lines)
         announced = b", ".join(single(head.items, b"trailer")) if head.length == CHUNKED else b""
         isSeen = route.touchesResponses or (self._onion is not None and self._onion.seesAnswers)
         if not isSeen and self.outbound.method == self.inbound.method:
+            items = [] if self._client.takesEncoded else responseItems(head.items, head.connection)
             if self._engine.via:
-                via = (b"via", b"Via", b"1.1 " + self._engine.via)
-                items, encoded = [*items, via], encoded + encodeLines([via])
+                items.append(via := (b"via", b"Via", b"1.1 " + self._engine.via))
+                encoded += encodeLines([via])
             self._committed = True
             self.code = head.code
             self._client.sendHead(head.code, head.phrase, items, head.length, announced, encoded)
             return
+        items = responseItems(head.items, head.connection)
         response = Response.received(head.code, head.phrase, items, self.upstream)
         if self._asking is not None and self._asking.isRefused(response):
             return

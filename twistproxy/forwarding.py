@@ -18,7 +18,8 @@ from twistproxy.tls.client import CertificateSource
 from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
 from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
-from twistproxy.wire.heads import HeaderLines, encodeLines
+from twistproxy.wire.heads import RequestMemory, ResponseMemory, encodeLines
+from twistproxy.wire.lines import HeaderLines
 from twistproxy.wire.proxyprotocol import ProxyHeader
 
 HOP_BY_HOP: Final = frozenset(
@@ -161,6 +162,16 @@ def identify(
     )
 
 
+def requestMemory(size: int) -> RequestMemory | None:
+    """What remembers heads of requests that go on by L{outboundItems}; None with C{size} 0."""
+    return RequestMemory(size, _DROPPED) if size else None
+
+
+def responseMemory(size: int) -> ResponseMemory | None:
+    """What remembers heads of responses that go on by L{responseItems}; None with C{size} 0."""
+    return ResponseMemory(size, HOP_BY_HOP) if size else None
+
+
 def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:
     """What L{outboundItems} makes of the lines of an untrusted peer's request with a Host, as it is sent; else None.
 
@@ -169,9 +180,7 @@ def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:
     if identity.trusted:
         return None
     if lines.relayed is None:
-        kept = _endToEnd(lines.items, lines.connection, _DROPPED)
-        hosts = single(kept, b"host")
-        lines.relayed = encodeLines(kept), b"X-Forwarded-Host: " + hosts[0] + b"\r\n" if hosts else b""
+        lines.relayed = _relayed(lines, _DROPPED)
     block: bytes
     block, host = lines.relayed
     if not host:
@@ -179,13 +188,30 @@ def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:
     return block + identity.block + host if identity.items else block
 
 
-def relayedResponse(lines: HeaderLines) -> tuple[list[Item], bytes]:
-    """What L{responseItems} makes of the lines of a response, which may be shared by several, and the same as it is sent."""
-    relayed: tuple[list[Item], bytes] | None = lines.relayed
-    if relayed is None:
-        items = responseItems(lines.items, lines.connection)
-        lines.relayed = relayed = items, encodeLines(items)
-    return relayed
+def relayedResponse(lines: HeaderLines) -> bytes:
+    """What L{responseItems} makes of the lines of a response, which may be shared by several, as it is sent."""
+    if lines.relayed is None:
+        lines.relayed = _relayed(lines, HOP_BY_HOP)
+    block: bytes = lines.relayed[0]
+    return block
+
+
+def _relayed(lines: HeaderLines, dropped: frozenset[bytes]) -> tuple[bytes, bytes]:
+    """The lines that neither are in C{dropped} nor named by Connection, as they are sent, and X-Forwarded-Host."""
+    shape = lines.shape
+    if shape is None or nominated(lines.connection):
+        kept = _endToEnd(lines.items, lines.connection, dropped)
+        return encodeLines(kept), _forwardedHost(kept)
+    if shape.relayed is None:
+        shape.relayed = lines.changes(dropped), _forwardedHost([item for item, _ in lines.telling])
+    changes, host = shape.relayed
+    return lines.changed(changes), host
+
+
+def _forwardedHost(items: Sequence[Item]) -> bytes:
+    """X-Forwarded-Host as it is sent; empty without a Host."""
+    hosts = single(items, b"host")
+    return b"X-Forwarded-Host: " + hosts[0] + b"\r\n" if hosts else b""
 
 
 def _endToEnd(items: Sequence[Item], connection: Sequence[bytes], dropped: frozenset[bytes]) -> list[Item]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twistproxy.clients import Address, ConnectionFacts, Destination, newRequestId
 from twistproxy.headers import FrozenHeaders, Headers, HeadersLike, Item, headerItem, isToken
@@ -65,6 +65,14 @@ def splitTarget(target: bytes) -> tuple[bytes, bytes | None]:
     return path, query if mark else None
 
 
+class Lines(Protocol):
+    """L{FrozenHeaders}, or what makes their lines when it is asked for them."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The lines."""
+
+
 class InboundRequest:
     """A request as the client sent it. Nothing of it can be changed, but C{state} and C{body} belong to the plugins.
 
@@ -76,7 +84,7 @@ class InboundRequest:
     """
 
     __slots__ = (
-        "_client", "_connection", "_destination", "_headers", "_id", "_items", "_method", "_minor", "_peer", "_scheme",
+        "_client", "_connection", "_destination", "_headers", "_id", "_lines", "_method", "_minor", "_peer", "_scheme",
         "_state", "_target", "body", "finishers", "outbound", "standIn", "watchers",
     )  # fmt: skip
 
@@ -87,7 +95,7 @@ class InboundRequest:
         self,
         method: bytes,
         target: bytes,
-        headers: FrozenHeaders | Sequence[Item],
+        headers: Lines,
         client: Address,
         peer: Address,
         scheme: str,
@@ -95,12 +103,12 @@ class InboundRequest:
         destination: Destination | None = None,
         connection: ConnectionFacts | None = None,
     ) -> None:
-        """@param headers: or their lines, which nobody changes."""
+        """@param headers: which nobody changes."""
         self._destination = destination
         self._connection = connection
         self._method = method
         self._target = target
-        self._items = headers.items if isinstance(headers, FrozenHeaders) else headers
+        self._lines = headers
         self._headers: FrozenHeaders | None = None
         self._client = client
         self._peer = peer
@@ -126,7 +134,7 @@ class InboundRequest:
     def headers(self) -> FrozenHeaders:
         """All of them, as they came."""
         if self._headers is None:
-            self._headers = FrozenHeaders(list(self._items))
+            self._headers = FrozenHeaders(list(self._lines.items))
         return self._headers
 
     @property

@@ -186,7 +186,7 @@ class Settings:
     )
     hookTimeout: float = _setting("duration", 30.0, "Longest wait for a plugin's answer.")
     rememberedHeads: int = _setting(
-        "count", 256, "How many heads of requests, header sections of those, and heads of responses are known again; 0: none."
+        "count", 256, "How many heads of requests, and as many of responses, are known again, and four times the lines; 0: none."
     )
     drainTimeout: float = _setting("duration", 10.0, "At a stop, running exchanges get this long to end.")
 

@@ -30,9 +30,9 @@ def run(name: str, *arguments: str, status: int = 0) -> str:
     return done.stdout
 
 
-def test_requestTellsTheCostOfBothCases() -> None:
+def test_requestTellsTheCostOfAllCases() -> None:
     said = run("request.py", "--repeats", "1", "--exchanges", "3")
-    assert re.fullmatch(r"small: [\d.]+ us\nbrowser: [\d.]+ us\n", said)
+    assert re.fullmatch(r"small: [\d.]+ us\nbrowser: [\d.]+ us\nmixed: [\d.]+ us\n", said)
 
 
 def test_requestWithHeadsThatNeverComeAgain() -> None:

@@ -23,7 +23,8 @@ from twistproxy.forwarding import (
 from twistproxy.messages import Address, Item
 from twistproxy.settings import UNIX_PEERS
 from twistproxy.trust import Trust
-from twistproxy.wire.heads import HeaderLines, encodeLines
+from twistproxy.wire.heads import encodeLines
+from twistproxy.wire.lines import HeaderLines
 
 INNER = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

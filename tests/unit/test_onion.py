@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistproxy.body import EMPTY
 from twistproxy.errors import NO_UPSTREAM, ProxyError
 from twistproxy.hooks import label
-from twistproxy.messages import Address, InboundRequest, Response
+from twistproxy.messages import Address, FrozenHeaders, InboundRequest, Response
 from twistproxy.onion import Onion
 from twistproxy.sweep import Sweeper
 
@@ -40,7 +40,7 @@ class Core:
 
     def __init__(self) -> None:
         address = Address("192.0.2.1", 1)
-        self.inbound = InboundRequest(b"GET", b"/", [], address, address, "http")
+        self.inbound = InboundRequest(b"GET", b"/", FrozenHeaders([]), address, address, "http")
         self.inbound.body = EMPTY
         self.asked = self.cancelled = 0
         self.result: Deferred[Response] = Deferred()

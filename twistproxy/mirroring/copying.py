@@ -10,8 +10,8 @@ from twistproxy.body import EMPTY, Body
 from twistproxy.headeredits import HeaderEdits
 from twistproxy.messages import InboundRequest, Item, OutboundRequest
 from twistproxy.wire.guard import CHUNKED, tokens
-from twistproxy.wire.heads import HeaderLines
 from twistproxy.wire.http1 import RequestHead
+from twistproxy.wire.lines import HeaderLines
 
 _CHUNKED: Final = b"transfer-encoding"
 
@@ -68,10 +68,7 @@ def _head(inbound: InboundRequest, size: int) -> RequestHead:
     """What an attempt wants to know of the client's head."""
     items: list[Item] = inbound.headers.items
     names = {item[0] for item in items}
-    head = RequestHead()
-    head.method = inbound.method
-    head.target = inbound.target
-    head.minor = inbound.minor
+    head = RequestHead(inbound.method, inbound.target, inbound.minor)
     head.lines = HeaderLines(items, tokens(inbound.headers.getRawHeaders(b"connection", ())))
     head.length = CHUNKED if _CHUNKED in names else size
     head.keepAlive = True

@@ -48,6 +48,7 @@ class ClientChannel(Protocol):
     @ivar deadline: see L{twistproxy.sweep.Watched}.
     """
 
+    takesEncoded = True
     transport: Any
     _writer: Writer
     deadline: float = NEVER

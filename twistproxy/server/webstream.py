@@ -62,6 +62,7 @@ class WebStream:
     @ivar deadline: see L{twistproxy.sweep.Watched}.
     """
 
+    takesEncoded = False
     deadline: float = NEVER
     _exchange: Exchange | None = None
     _source: _Source | None = None
@@ -244,13 +245,7 @@ class WebStream:
             self._channel.write(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase or statusPhrase(code)), items))
 
     def sendHead(
-        self,
-        code: int,
-        phrase: bytes,
-        items: Sequence[Item],
-        length: int,
-        announced: bytes = b"",
-        encoded: bytes | None = None,
+        self, code: int, phrase: bytes, items: Sequence[Item], length: int, announced: bytes = b"", encoded: bytes | None = None
     ) -> None:
         """The head of the answer. What the upstream says replaces what is set already; twisted.web's own Server, Date
         and Content-Type go, what others have set stays."""

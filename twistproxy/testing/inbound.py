@@ -41,7 +41,7 @@ def makeRequest(
     items, address = outboundItems(fields.items, [each.strip() for each in options if each.strip()], identity)
     if certificate is not None:
         identity = evolve(identity, certificate=ShownCertificate(ClientCertificate(certificate)))
-    request = InboundRequest(method, target, fields.items, address, identity.peer, scheme, connection=identity)
+    request = InboundRequest(method, target, fields, address, identity.peer, scheme, connection=identity)
     request.body = Body.of(body) if body else EMPTY
     request.outbound = OutboundRequest(method, target, items, request.body, address, scheme)
     return request

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import httptools
 
@@ -29,35 +29,24 @@ from twistproxy.wire.guard import (
     splitRequestLine,
     tokens,
 )
+from twistproxy.wire.lines import HeaderLines, LineMemory
 from twistproxy.wire.memory import Memory
 
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)(?=.)", re.DOTALL)
 _WATCHED: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"te"})
+_TELLING: Final = _WATCHED | {b"proxy-connection"}
+"""What llhttp or we look at in a head, whoever it is for."""
+
 _AROUND_TARGET: Final = 512
 """How much longer than the longest target a request line may be, for its method and version."""
 
-_PLAIN_TARGET: Final = re.compile(rb"/[!\"$-~]*\Z")
-"""What llhttp takes for a path and query, without a fragment; L{tests.unit.wire.test_memory} asks it about every byte."""
+_PLAIN_LINE: Final = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH) (/[!\"$-~]*+) HTTP/1\.([01])\r\n")
+"""A request line whose target is what llhttp takes for a path and query, without a fragment;
+L{tests.unit.wire.test_memory} asks it about every byte."""
 
 _VERSIONS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _BAD_PHRASE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-class HeaderLines:
-    """The header lines of a head. Heads with the same lines may share them, so nobody changes any.
-
-    @ivar items: the lines.
-    @ivar connection: the options of Connection, lower-case.
-    @ivar relayed: what was made of them for the other side; None as long as nobody did.
-    """
-
-    __slots__ = ("connection", "items", "relayed")
-
-    def __init__(self, items: Sequence[Item], connection: Sequence[bytes]) -> None:
-        self.items = items
-        self.connection = connection
-        self.relayed: Any = None
 
 
 class RequestHead:
@@ -75,17 +64,34 @@ class RequestHead:
     @ivar mentionsTe: whether there is a TE line.
     """
 
-    method: bytes
-    target: bytes
-    authority: bytes | None = None
-    scheme: str | None = None
-    minor: int
+    __slots__ = (
+        "authority", "expectsContinue", "keepAlive", "length", "lines", "mentionsTe", "method", "minor", "scheme",
+        "target", "upgrade",
+    )  # fmt: skip
+
     lines: HeaderLines
     length: int
     keepAlive: bool
-    upgrade: Sequence[bytes] = ()
-    expectsContinue = False
-    mentionsTe = False
+
+    def __init__(self, method: bytes, target: bytes, minor: int) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.authority: bytes | None = None
+        self.scheme: str | None = None
+        self.upgrade: Sequence[bytes] = ()
+        self.expectsContinue = self.mentionsTe = False
+
+    def like(self, method: bytes, target: bytes, lines: HeaderLines, length: int) -> RequestHead:
+        """Another one, whose header lines say the same but for the length of the body."""
+        made = RequestHead(method, target, self.minor)
+        made.lines = lines
+        made.length = length
+        made.keepAlive = self.keepAlive
+        made.upgrade = self.upgrade
+        made.expectsContinue = self.expectsContinue
+        made.mentionsTe = self.mentionsTe
+        return made
 
     @property
     def items(self) -> Sequence[Item]:
@@ -112,14 +118,28 @@ class ResponseHead:
     @ivar upgradeNamed: whether Connection names Upgrade.
     """
 
-    code: int
-    phrase: bytes
-    minor: int
+    __slots__ = ("code", "keepAlive", "length", "lines", "minor", "phrase", "upgrade", "upgradeNamed")
+
     lines: HeaderLines
     length: int
     keepAlive: bool
-    upgrade: Sequence[bytes] = ()
-    upgradeNamed = False
+    upgradeNamed: bool
+
+    def __init__(self, code: int, phrase: bytes, minor: int) -> None:
+        self.code = code
+        self.phrase = phrase
+        self.minor = minor
+        self.upgrade: Sequence[bytes] = ()
+
+    def like(self, lines: HeaderLines, length: int) -> ResponseHead:
+        """Another one, whose header lines say the same but for the length of the body."""
+        made = ResponseHead(self.code, self.phrase, self.minor)
+        made.lines = lines
+        made.length = length
+        made.keepAlive = self.keepAlive
+        made.upgrade = self.upgrade
+        made.upgradeNamed = self.upgradeNamed
+        return made
 
     @property
     def items(self) -> Sequence[Item]:
@@ -207,16 +227,19 @@ def refusePartialRequestHead(head: bytes | bytearray, settings: Settings, known:
 class RequestMemory:
     """Of heads of requests.
 
-    @ivar sections: by version and header lines, the attributes of a head that they say.
     @ivar wholes: by all the bytes of a head.
+    @ivar lines: for heads that differ.
     """
 
-    __slots__ = ("sections", "wholes")
+    __slots__ = ("lines", "wholes")
 
-    def __init__(self, size: int) -> None:
-        """@param size: as of L{Memory}, for each of the two."""
-        self.sections: Memory[dict[str, Any]] = Memory(size)
+    def __init__(self, size: int, telling: frozenset[bytes]) -> None:
+        """
+        @param size: as of L{Memory}.
+        @param telling: lower-case names of lines that are not simply sent on.
+        """
         self.wholes: Memory[RequestHead] = Memory(size)
+        self.lines: LineMemory[RequestHead] = LineMemory(size, telling | _TELLING)
 
 
 def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | None = None) -> RequestHead:
@@ -226,31 +249,43 @@ def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | N
     @param memory: of heads parsed with the same settings; one that is found there is nobody's to change.
     @raise ProxyError: with the status that the client gets.
     """
-    known = None if memory is None else memory.wholes.recall(block)
-    if known is not None:
-        return known
+    if memory is None:
+        return _parseRequest(block, settings)
+    head = memory.wholes.recall(block)
+    if head is None:
+        plain = _PLAIN_LINE.match(block)
+        if plain is None:
+            return _parseRequest(block, settings)
+        head = _knownRequest(block, plain, settings, memory.lines)
+        memory.wholes.offer(block, head)
+    return head
+
+
+def _knownRequest(block: bytes, plain: re.Match[bytes], settings: Settings, memory: LineMemory[RequestHead]) -> RequestHead:
+    """A head of which nothing but its lines may be known; for a method and a target that say nothing about those."""
+    method, target, minor = plain.groups()
+    if len(target) > settings.maxTargetBytes or len(block) > settings.maxHeadBytes:
+        return _parseRequest(block, settings)
+    section = block[plain.end() - 2 : -2]
+    read = memory.read(minor, section)
+    if read is None:
+        return _parseRequest(block, settings)
+    lines, telling, key = read
+    shape = memory.shapes.recall(key)
+    if shape is None or len(lines) > settings.maxHeaderCount:
+        head = _parseRequest(block, settings)
+        memory.learn(key, lines, telling, head)
+        return head
+    at = shape.lengthAt
+    length = shape.head.length if at < 0 else int(telling[at][0][2])
+    return shape.head.like(method, target, HeaderLines.shaped(lines, telling, section, shape), length)
+
+
+def _parseRequest(block: bytes, settings: Settings) -> RequestHead:
     lineEnd = block.index(b"\r\n")
     if lineEnd > settings.maxTargetBytes + _AROUND_TARGET - 2 or len(block) > settings.maxHeadBytes:
         refusePartialRequestHead(block, settings)
     method, target, minor = _requestLine(block[:lineEnd], settings)
-    if memory is None or method not in COMMON_METHODS or not _PLAIN_TARGET.match(target):
-        return _parseRequest(block, lineEnd, method, target, minor, settings)
-    key = block[lineEnd - 1 :]  # from the minor version on: what follows says the same whatever stands before
-    said = memory.sections.recall(key)
-    if said is None:
-        head = _parseRequest(block, lineEnd, method, target, minor, settings)
-        memory.sections.offer(key, {name: value for name, value in vars(head).items() if name not in ("method", "target")})
-    else:
-        head = RequestHead()
-        head.__dict__.update(said)
-        head.method = method
-        head.target = target
-    memory.wholes.offer(block, head)
-    return head
-
-
-def _parseRequest(block: bytes, lineEnd: int, method: bytes, target: bytes, minor: int, settings: Settings) -> RequestHead:
-    """A head whose request line was taken apart already."""
     if method == b"CONNECT":
         checkConnectTarget(target)
         block = b"POST / HTTP/1.%d" % minor + block[lineEnd:]
@@ -267,12 +302,9 @@ def _parseRequest(block: bytes, lineEnd: int, method: bytes, target: bytes, mino
     items = collector.items
     if len(items) > settings.maxHeaderCount:
         raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeaderCount} header fields")
-    head = RequestHead()
-    head.method = method
+    head = RequestHead(method, target, minor)
     if (target[:1] != b"/" or b"#" in target) and method != b"CONNECT":
-        target, head.authority, head.scheme = normaliseTarget(method, target)
-    head.target = target
-    head.minor = minor
+        head.target, head.authority, head.scheme = normaliseTarget(method, target)
     found = collector.found
     checkHost(found.get(b"host", _NONE), minor, head.authority, head.scheme)
     if method == b"CONNECT":
@@ -306,8 +338,22 @@ def refusePartialResponseHead(head: bytes | bytearray, settings: Settings, known
         raise nonsense("a line ends in a bare LF")
 
 
-ResponseMemory = Memory[ResponseHead]
-"""By all the bytes of a head; of answers to other requests than HEAD."""
+class ResponseMemory:
+    """Of heads of answers to other requests than HEAD.
+
+    @ivar wholes: by all the bytes of a head.
+    @ivar lines: for heads that differ.
+    """
+
+    __slots__ = ("lines", "wholes")
+
+    def __init__(self, size: int, telling: frozenset[bytes]) -> None:
+        """
+        @param size: as of L{Memory}.
+        @param telling: lower-case names of lines that are not simply sent on.
+        """
+        self.wholes: Memory[ResponseHead] = Memory(size)
+        self.lines: LineMemory[ResponseHead] = LineMemory(size, telling | _TELLING)
 
 
 def parseResponseHead(block: bytes, settings: Settings, toHead: bool, memory: ResponseMemory | None = None) -> ResponseHead:
@@ -320,11 +366,29 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool, memory: Re
     """
     if memory is None or toHead:
         return _parseResponse(block, settings, toHead)
-    head = memory.recall(block)
+    head = memory.wholes.recall(block)
     if head is None:
-        head = _parseResponse(block, settings, toHead)
-        memory.offer(block, head)
+        head = _knownResponse(block, settings, memory.lines)
+        memory.wholes.offer(block, head)
     return head
+
+
+def _knownResponse(block: bytes, settings: Settings, memory: LineMemory[ResponseHead]) -> ResponseHead:
+    """A head of which nothing but its lines may be known."""
+    lineEnd = block.index(b"\r\n")
+    section = block[lineEnd:-2]
+    read = memory.read(block[:lineEnd], section)
+    if read is None:
+        return _parseResponse(block, settings, False)
+    lines, telling, key = read
+    shape = memory.shapes.recall(key)
+    if shape is None or len(lines) > settings.maxResponseHeaderCount or len(block) > settings.maxResponseHeadBytes:
+        head = _parseResponse(block, settings, False)
+        memory.learn(key, lines, telling, head)
+        return head
+    at = shape.lengthAt
+    length = shape.head.length if at < 0 else int(telling[at][0][2])
+    return shape.head.like(HeaderLines.shaped(lines, telling, section, shape), length)
 
 
 def _parseResponse(block: bytes, settings: Settings, toHead: bool) -> ResponseHead:
@@ -346,14 +410,14 @@ def _parseResponse(block: bytes, settings: Settings, toHead: bool) -> ResponseHe
     if len(items) > settings.maxResponseHeaderCount:
         raise nonsense(f"more than {settings.maxResponseHeaderCount} header fields")
     found = collector.found
-    head = ResponseHead()
-    head.code = code = 101 if isSwitch else parser.get_status_code()
+    code = 101 if isSwitch else parser.get_status_code()
     if code < 100:
         raise nonsense("the status is not one")
-    head.phrase = phrase = collector.phrase
+    phrase = collector.phrase
     if phrase != b"OK" and _BAD_PHRASE.search(phrase):
         raise nonsense("a control character in the reason phrase")
-    head.minor = minor = 1 if version == b"HTTP/1.1 " else 0
+    minor = 1 if version == b"HTTP/1.1 " else 0
+    head = ResponseHead(code, phrase, minor)
     hasBody = not (toHead or code < 200 or code == 204 or code == 304)
     lengths, codings = found.get(b"content-length", _NONE), found.get(b"transfer-encoding", _NONE)
     head.length = responseLength(lengths, codings, minor, hasBody)

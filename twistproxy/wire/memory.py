@@ -1,17 +1,21 @@
 """What was made of some bytes, kept for when the same bytes come again.
 
-The clients of a service say the same about themselves in request after request, and so do servers in their answers; a
-head that was parsed and checked once need not be parsed again. What is remembered is told by the very same bytes only.
+The clients of a service say the same about themselves in request after request, and so do servers in their answers; what
+was parsed and checked once need not be parsed again. What is remembered is told by the very same bytes only.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
 
 LONGEST = 2048
 """Bytes; what is longer is not worth its place."""
+
+_SEEN: Final = 4
+"""So many times as many things as are kept may have been seen once."""
 
 
 class Memory(Generic[V]):
@@ -50,7 +54,7 @@ class Memory(Generic[V]):
             self._seen.discard(mark)
             self._keep(key, value)
             return
-        if len(self._seen) >= 4 * self._size:
+        if len(self._seen) >= _SEEN * self._size:
             self._seen.clear()
         self._seen.add(mark)
 
@@ -58,3 +62,42 @@ class Memory(Generic[V]):
         if len(self._young) >= self._size:
             self._old, self._young = self._young, {}
         self._young[key] = value
+
+
+class Made(dict[bytes, V]):
+    """A L{Memory} that makes what it does not know. What it knows it tells as fast as any dict, for it is one: its own
+    content is the young generation.
+    """
+
+    __slots__ = ("_longest", "_make", "_old", "_seen", "_size")
+
+    def __init__(self, size: int, make: Callable[[bytes], V], longest: int = LONGEST) -> None:
+        """
+        @param size: of a generation; at least 1.
+        @param make: makes the value of a key; what it raises is raised to whoever asks.
+        @param longest: bytes of a key that is kept.
+        """
+        super().__init__()
+        self._size = size
+        self._make = make
+        self._longest = longest
+        self._old: dict[bytes, V] = {}
+        self._seen: set[int] = set()
+
+    def __missing__(self, key: bytes) -> V:
+        value = self._old.pop(key, None)
+        if value is None:
+            value = self._make(key)
+            mark = hash(key)
+            if mark not in self._seen:
+                if len(self._seen) >= _SEEN * self._size:
+                    self._seen.clear()
+                if len(key) <= self._longest:
+                    self._seen.add(mark)
+                return value
+            self._seen.discard(mark)
+        if len(self) >= self._size:
+            self._old = dict(self)
+            self.clear()
+        self[key] = value
+        return value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.errors import ProxyError
+from twistproxy.errors import HEAD_TOO_LARGE, ProxyError
 from twistproxy.settings import Settings
 from twistproxy.wire.heads import RequestMemory, ResponseMemory, parseRequestHead, parseResponseHead
-from twistproxy.wire.memory import LONGEST, Memory
+from twistproxy.wire.memory import LONGEST, Made, Memory
 
 SETTINGS = Settings()
 LINES = (
@@ -59,9 +59,52 @@ class TestMemory(SynchronousTestCase):
         self.assertEqual(memory.recall(b"a"), None)
 
 
+class TestMade(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.asked: list[bytes] = []
+
+    def make(self, key: bytes) -> int:
+        self.asked.append(key)
+        return int(key)
+
+    def test_madeTwiceAndThenKnown(self) -> None:
+        made = Made(2, self.make)
+        self.assertEqual([made[b"1"], made[b"1"], made[b"1"], made[b"1"]], [1] * 4)
+        self.assertEqual(self.asked, [b"1"] * 2)
+
+    def test_whatIsAskedForStays(self) -> None:
+        made = Made(2, self.make)
+        for number in range(20):
+            for key in (b"0", b"%d" % number, b"%d" % number):
+                self.assertEqual(made[key], int(key))
+            self.assertLessEqual(len(made) + len(made._old), 4)
+        self.assertEqual(self.asked.count(b"0"), 2)
+        made[b"5"]
+        self.assertEqual(self.asked.count(b"5"), 3)
+
+    def test_whatComesOnceTakesNoRoom(self) -> None:
+        made = Made(2, self.make)
+        for number in range(1000):
+            made[b"%d" % number]
+        self.assertEqual(len(made), 0)
+        self.assertLessEqual(len(made._seen), 8)
+
+    def test_longOnesAreNotKept(self) -> None:
+        made = Made(2, self.make, 3)
+        for key in (b"123", b"1234") * 4:
+            made[key]
+        self.assertEqual((self.asked.count(b"123"), self.asked.count(b"1234")), (2, 4))
+
+    def test_whatCannotBeMadeIsNot(self) -> None:
+        made = Made(2, self.make)
+        for _ in range(3):
+            self.assertRaises(ValueError, made.__getitem__, b"x")
+        self.assertEqual((len(made), len(made._seen)), (0, 0))
+
+
 class TestRequestHeads(SynchronousTestCase):
     def setUp(self) -> None:
-        self.memory: RequestMemory = RequestMemory(4)
+        self.memory: RequestMemory = RequestMemory(4, frozenset())
 
     def test_theSameLinesSayTheSame(self) -> None:
         for line in (b"POST /a HTTP/1.1", b"PUT /b?c HTTP/1.1", b"POST /d HTTP/1.0", b"POST /e HTTP/1.0") * 3:
@@ -70,16 +113,29 @@ class TestRequestHeads(SynchronousTestCase):
             for name in ("method", "target", "minor", "length", "keepAlive", "upgrade", "expectsContinue", "mentionsTe",
                          "items", "connection", "authority"):  # fmt: skip
                 self.assertEqual(getattr(found, name), getattr(wanted, name), (line, name))
-        self.assertEqual(len(self.memory.sections), 2)  # one for each version
+        self.assertEqual(len(self.memory.lines.shapes), 2)  # one for each version
 
-    def test_theLinesAreShared(self) -> None:
-        first, second, third = (
-            parseRequestHead(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number, SETTINGS, self.memory) for number in range(3)
-        )
-        self.assertIs(second.lines, third.lines)
-        self.assertIsNot(first.lines, second.lines)
-        third.replaceItems([])
-        self.assertEqual(len(second.items), 1)
+    def test_theyTellOfLinesThatWereNeverThere(self) -> None:
+        """Only lines that say something to a proxy count, and of those how long the body is may differ."""
+        block = b"POST / HTTP/1.1\r\nHost: a\r\nX-Number: %d\r\nContent-Length: %d\r\n\r\n"
+        heads = [parseRequestHead(block % (at, at), SETTINGS, self.memory) for at in range(1, 5)]
+        self.assertEqual([each.lines.shape is not None for each in heads], [False, False, True, True])
+        self.assertEqual([each.length for each in heads], [1, 2, 3, 4])
+        self.assertEqual(heads[3].items, [
+            (b"host", b"Host", b"a"), (b"x-number", b"X-Number", b"4"), (b"content-length", b"Content-Length", b"4")
+        ])  # fmt: skip
+        heads[3].replaceItems([])
+        self.assertEqual((heads[3].items, len(heads[2].items)), ([], 3))
+
+    def test_aHeadOfManyLines(self) -> None:
+        """The limit holds where every line is known."""
+        lines = b"".join(b"X-%d: a\r\n" % number for number in range(SETTINGS.maxHeaderCount))
+        for _ in range(3):
+            parseRequestHead(b"GET / HTTP/1.0\r\n" + lines + b"\r\n", SETTINGS, self.memory)
+        self.assertEqual(len(self.memory.lines.shapes), 1)
+        with self.assertRaises(ProxyError) as raised:
+            parseRequestHead(b"GET / HTTP/1.0\r\n" + lines + b"X: a\r\n\r\n", SETTINGS, self.memory)
+        self.assertIs(raised.exception.kind, HEAD_TOO_LARGE)
 
     def test_theSameBytesAreTheSameHead(self) -> None:
         block = b"GET /a HTTP/1.1\r\n" + LINES
@@ -119,25 +175,25 @@ class TestRequestHeads(SynchronousTestCase):
         block = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
         for _ in range(3):
             self.assertRaises(ProxyError, parseRequestHead, block, SETTINGS, self.memory)
-        self.assertEqual(len(self.memory.sections), 0)
+        self.assertEqual(len(self.memory.lines.shapes), 0)
 
     def test_whatDependsOnTheTargetIsNot(self) -> None:
         for line in (b"OPTIONS *", b"GET http://a.example/", b"CONNECT a.example:443", b"BREW /"):
             for _ in range(3):
                 parseRequestHead(line + b" HTTP/1.1\r\nHost: a.example\r\n\r\n", SETTINGS, self.memory)
-        self.assertEqual(len(self.memory.sections), 0)
+        self.assertEqual(len(self.memory.lines.shapes), 0)
 
 
 class TestResponseHeads(SynchronousTestCase):
     def test_theSameBytesAreTheSameHead(self) -> None:
-        memory: ResponseMemory = ResponseMemory(4)
+        memory: ResponseMemory = ResponseMemory(4, frozenset())
         block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
         heads = [parseResponseHead(block, SETTINGS, False, memory) for _ in range(3)]
         self.assertIs(heads[1], heads[2])
         self.assertEqual(heads[2].length, 3)
 
     def test_answersToHeadAreApart(self) -> None:
-        memory: ResponseMemory = ResponseMemory(4)
+        memory: ResponseMemory = ResponseMemory(4, frozenset())
         block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
         lengths = [parseResponseHead(block, SETTINGS, toHead, memory).length for toHead in (False, True) * 3]
         self.assertEqual(lengths, [3, 0] * 3)
