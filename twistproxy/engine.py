@@ -15,6 +15,7 @@ from twistproxy.errors import ProxyError
 from twistproxy.failurelog import FailureLog
 from twistproxy.forwarding import Identity, addressOf, identify, requestMemory, responseMemory
 from twistproxy.interfaces import IErrorHandler
+from twistproxy.limiting.connections import RequestRate
 from twistproxy.messages import Address, Destination, InboundRequest, Response, Upstream, newRequestId
 from twistproxy.retrying import RetryBudget
 from twistproxy.settings import Settings
@@ -176,6 +177,7 @@ class Engine:
     @ivar isDraining: whether client connections close after their exchange.
     @ivar seconds: the reactor's clock.
     @ivar acceptsConnect: whether CONNECT gets as far as a route; a director has to choose where it goes.
+    @ivar requestRate: the most on one connection; None: any.
     @ivar requestHeads: what clients said about themselves before.
     """
 
@@ -208,7 +210,8 @@ class Engine:
         self.accessLogErrors = 0
         self.isDraining = False
         self.acceptsConnect = False
-        self.accepting = Accepting(settings.maxConnections, reactor.seconds)
+        self.accepting = Accepting(settings.maxConnections, reactor.seconds, settings.maxConnectionsPerClient)
+        self.requestRate = RequestRate(settings.maxRequestRate) if settings.maxRequestRate else None
         self.channels: set[ClientConnection] = self.accepting.connections
         self.errands: set[Errand] = set()
         self._quiet: list[Deferred[None]] = []
@@ -254,6 +257,16 @@ class Engine:
     def status(self) -> list[UpstreamStatus]:
         """What is known of all upstreams, pool by pool."""
         return [each for group in self.groups.values() for each in group.status()]
+
+    def admits(self, peer: Any) -> bool:
+        """Whether a connection from there is wanted.
+
+        @param peer: an address of Twisted's; None when it is not known.
+        """
+        if not self.accepting.perClient:
+            return True
+        host = addressOf(peer).host
+        return self.trust.trusts(host) or self.accepting.admits(host)
 
     def channelGone(self) -> None:
         """A client's connection is closed."""

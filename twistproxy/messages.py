@@ -153,6 +153,14 @@ class InboundRequest:
         return self._destination
 
     @property
+    def connectionKey(self) -> bytes:
+        """Tells the client's connection from all that are open: the other end of it, or, where that has no address, which of our
+        transports it is."""
+        if self._peer.host:
+            return str(self._peer).encode()
+        return b"" if self._connection is None else b"unix:%x" % id(self._connection.transport)
+
+    @property
     def scheme(self) -> str:
         """C{"http"} or C{"https"}."""
         return self._scheme

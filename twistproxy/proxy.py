@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twistproxy.accepting import Unwelcome
 from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.discovery.membership import follow
@@ -64,7 +65,9 @@ class ProxyFactory:
         self._uses -= 1
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """A channel."""
+        """A channel, unless the client has enough of them."""
+        if not self.engine.admits(addr):
+            return Unwelcome()
         return ClientChannel(self.engine, addr if isinstance(addr, ProxiedAddress) else None, self._isTransparent)
 
     def acceptableProtocols(self) -> list[bytes]:

@@ -62,6 +62,13 @@ class Settings:
     maxConnections: int = _setting(
         "count", 0, "Most client connections of a process; while there are so many, no more are accepted. 0: any number."
     )
+    maxConnectionsPerClient: int = _setting(
+        "count", 0, "Most connections of one client address, or /64 network of IPv6 addresses, to a process; others are closed "
+        "at once. Trusted proxies may have more. 0: any number."
+    )  # fmt: skip
+    maxRequestRate: int = _setting(
+        "count", 0, "Most requests a second on one client connection, and so many at once; then 429, and it is closed. 0: any."
+    )
 
     # What a client may take its time for.
     headTimeout: float = _setting(

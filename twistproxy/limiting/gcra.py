@@ -7,7 +7,7 @@ It is a token bucket that needs one number for each key: when the next request w
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import floor
+from math import ceil, floor
 from typing import Final
 
 from attrs import frozen
@@ -52,6 +52,22 @@ class Rate:
     def tolerance(self) -> float:
         """Seconds by which a request may come too early."""
         return self.burst / self.perSecond
+
+    @property
+    def window(self) -> int:
+        """The least whole seconds in which as many may come as may come at once after a rest."""
+        return max(1, ceil((self.burst + 1) / self.perSecond - _ROUNDING))
+
+    @property
+    def quota(self) -> int:
+        """How many may come in each L{window}, as the rate goes."""
+        return floor(self.perSecond * self.window + _ROUNDING)
+
+    def untilMore(self, decision: Decision) -> float:
+        """Seconds until there is more than a decision has left: all of the burst, or one, if nothing is left."""
+        if not decision.isAllowed:
+            return decision.retryAfter
+        return decision.reset if decision.remaining else max(0.0, decision.reset - self.tolerance)
 
     def decide(self, ahead: float) -> Decision:
         """About a request that comes C{ahead} seconds before it would, if all came evenly; at least 0."""

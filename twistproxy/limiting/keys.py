@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import IPv6Address
 from typing import Final
 
 from twistproxy.keys import Key, keyFrom
+from twistproxy.limiting.networks import clientNetwork
 from twistproxy.loader.building import loadName
 from twistproxy.messages import InboundRequest
 
@@ -17,7 +16,8 @@ _LONGEST: Final = 64
 
 
 def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
-    """What makes the key by which requests are limited: that of L{keyFrom}, C{route} for one and the same, or a function.
+    """What makes the key by which requests are limited: that of L{keyFrom}, C{route} for one and the same, C{connection}, or
+    a function.
 
     @raise ValueError: with a sentence for the person who wrote it.
     """
@@ -25,10 +25,12 @@ def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
         return lambda request: b"route"
     if text == "client":
         return lambda request: clientNetwork(request.client.host)
+    if text == "connection":
+        return lambda request: request.connectionKey
     if "." in text and ":" not in text:
         key: Key = loadName(text)
     else:
-        key = keyFrom(text, "route")
+        key = keyFrom(text, "route", "connection")
 
     def keyOf(request: InboundRequest) -> bytes:
         value = key(request)
@@ -37,11 +39,3 @@ def limitKey(text: str) -> Callable[[InboundRequest], bytes]:
         return b"=" + value if len(value) <= _LONGEST else b"#" + blake2b(value, digest_size=16).digest()
 
     return keyOf
-
-
-@lru_cache(maxsize=4096)
-def clientNetwork(host: str) -> bytes:
-    """An IPv4 address, or the /64 network of an IPv6 address: each customer has at least that (RFC 6177)."""
-    if ":" not in host:
-        return host.encode()
-    return IPv6Address(host.partition("%")[0]).packed[:8]

@@ -42,8 +42,8 @@ class BandwidthLimit:
         @param upload: bytes a second from clients; as many as they like where only C{rate} is given, and the other way round.
         @param burst: how many bytes may go at once after a rest, either way; by default a tenth of a second's.
         @param key: whose bytes are counted together: C{connection}, C{client}, C{user}, C{header:NAME}, C{cookie:NAME},
-            C{query:NAME}, C{host}, C{path}, C{route} for all of them, or C{module.function} of yours, which gets the request
-            and returns bytes.
+            C{query:NAME}, C{host}, C{path}, C{target}, C{route} for all of them, or C{module.function} of yours, which gets the
+            request and returns bytes.
         @param keys: how many keys are remembered at most; the least recent are forgotten.
         @raise ValueError: with a sentence for the person who wrote it.
         """
@@ -52,7 +52,7 @@ class BandwidthLimit:
         for name, value in (("rate", rate), ("upload", upload), ("keys", keys)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} is 1 or more")
-        self._key: Callable[[InboundRequest], bytes] = _connection if key == "connection" else limitKey(key)
+        self._key = limitKey(key)
         self._down, self._up = (
             None if each is None else Buckets(each, each / 10 if burst is None else burst, keys) for each in (rate, upload)
         )
@@ -73,8 +73,3 @@ class BandwidthLimit:
     def _slowed(self, request: InboundRequest, buckets: Buckets, sink: BodySink, control: BodyControl) -> BodySink:
         """A L{Stage}, made when there is a body: only then its key counts as used."""
         return paced(self._reactor, request, buckets.of(self._key(request)))(sink, control)
-
-
-def _connection(request: InboundRequest) -> bytes:
-    """The other end of the connection; over a UNIX socket the request, of which such a connection has one at a time."""
-    return str(request.peer).encode() if request.peer.host else request.id.encode()

@@ -35,8 +35,8 @@ class ConcurrencyLimit:
     def __init__(self, max: int, *, key: str = "route", retryAfter: Duration = 1.0) -> None:
         """
         @param max: how many at once for each key.
-        @param key: whose requests are counted together: C{route} for all of them, C{client}, C{user}, C{header:NAME},
-            C{cookie:NAME}, C{query:NAME}, C{host}, C{path}, or C{module.function} of yours, which
+        @param key: whose requests are counted together: C{route} for all of them, C{client}, C{connection}, C{user},
+            C{header:NAME}, C{cookie:NAME}, C{query:NAME}, C{host}, C{path}, C{target}, or C{module.function} of yours, which
             gets the request and returns bytes.
         @param retryAfter: when those who are refused may come again.
         @raise ValueError: with a sentence for the person who wrote it.

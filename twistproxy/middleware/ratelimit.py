@@ -45,8 +45,9 @@ class RateLimit(Service):
         """
         @param rate: requests a second; less than 1 for less than one a second.
         @param burst: how many may come at once beyond the rate; by default a fifth of a second's.
-        @param key: whose requests are counted together: C{client}, C{user}, C{header:NAME}, C{cookie:NAME}, C{query:NAME},
-            C{host}, C{path}, C{route} for all of them, or C{module.function} of yours, which gets the request and returns bytes.
+        @param key: whose requests are counted together: C{client}, C{connection}, C{user}, C{header:NAME}, C{cookie:NAME},
+            C{query:NAME}, C{host}, C{path}, C{target}, C{route} for all of them, or C{module.function} of yours, which gets the
+            request and returns bytes.
         @param keys: how many keys are remembered at most; the least recent are forgotten.
         @param headers: whether answers that pass tell what is left, in RateLimit headers.
         @param redis: host:port of the server where the limit is shared. Needs txredisapi: pip install "twistproxy[redis]".
@@ -68,8 +69,9 @@ class RateLimit(Service):
         self._seconds: Callable[[], float] = context.reactor.seconds
         self._tells = headers
         self._fail = fail
-        self._policy = f'"{name or key}";q={self.rate.burst + 1};w={max(1, ceil(self.rate.tolerance))}'
         self._label = name or key
+        self._quoted = quoted(self._label)
+        self._policy = f"{self._quoted};q={self.rate.quota};w={self.rate.window}"
         self._shared: SharedLimit | None = None
         if redis:
             if find_spec("txredisapi") is None:
@@ -128,14 +130,15 @@ class RateLimit(Service):
         raise ProxyError(RATE_LIMITED, f"rate-limit {self._label}", headers)
 
     def _headers(self, decision: Decision) -> list[tuple[str, str]]:
-        """What draft-ietf-httpapi-ratelimit-headers-10 says, and the older spelling that most clients know."""
-        remaining, reset = decision.remaining, ceil(decision.retryAfter if not decision.isAllowed else decision.reset)
+        """What draft-ietf-httpapi-ratelimit-headers-11 says, and the older spelling that most clients know, whose limit is what
+        may come at once, as with redis-cell."""
+        remaining, more = decision.remaining, max(1, ceil(self.rate.untilMore(decision)))
         return [
             ("RateLimit-Policy", self._policy),
-            ("RateLimit", f'"{self._label}";r={remaining};t={reset}'),
+            ("RateLimit", f"{self._quoted};r={remaining};t={more}"),
             ("RateLimit-Limit", str(self.rate.burst + 1)),
             ("RateLimit-Remaining", str(remaining)),
-            ("RateLimit-Reset", str(reset)),
+            ("RateLimit-Reset", str(more)),
         ]
 
     def _telling(self, decision: Decision, proceeding: Any) -> Any:
@@ -143,8 +146,27 @@ class RateLimit(Service):
             return proceeding
 
         def tell(response: Response) -> Response:
-            for name, value in self._headers(decision):
-                response.headers.setRawHeaders(name, [value])
+            headers, lines = response.headers, self._headers(decision)
+            for name, value in lines[:2]:
+                headers.addRawHeader(name, value)  # lists, to which each limit adds its own
+            if not _isStricter(headers.get("RateLimit-Remaining", ""), decision.remaining):
+                for name, value in lines[2:]:
+                    headers.setRawHeaders(name, [value])
             return response
 
         return proceeding.addCallback(tell)
+
+
+def _isStricter(said: str, remaining: int) -> bool:
+    """Whether somebody has said already, in the older spelling, that less is left."""
+    return said.isascii() and said.isdigit() and int(said[:9]) < remaining
+
+
+def quoted(text: str) -> str:
+    """As a String of RFC 9651 (structured fields).
+
+    @raise ValueError: when it cannot be one.
+    """
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(f"name: {text!r} cannot be told in a header: printable ASCII can")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -45,6 +45,8 @@ _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n\r\n"
 class ClientChannel(Protocol):
     """One client's connection, and the L{twistproxy.delivery.ClientStream} of its exchanges.
 
+    @ivar identity: who the client is, from when it is connected.
+    @ivar requestsDue: see L{twistproxy.limiting.connections.RequestRate}.
     @ivar deadline: see L{twistproxy.sweep.Watched}.
     """
 
@@ -59,10 +61,8 @@ class ClientChannel(Protocol):
     _chunked = False
     _untilClose = False
     _keepAlive = True
-    _noBody = False
     _isReading = True
-    _isProcessing = False
-    _writePaused = False
+    _isProcessing = _writePaused = _noBody = False
     _closing = False  # an answer was the last: what still comes is dropped
     _dropped = 0
     _isLost = False
@@ -71,6 +71,7 @@ class ClientChannel(Protocol):
     _bodyMark = 0
     _acked: int | None = None
     _upload: Upload | None = None  # of a long request
+    requestsDue = 0.0
 
     def __init__(self, engine: Engine, peer: ProxiedAddress | None = None, isTransparent: bool = False) -> None:
         """
@@ -84,7 +85,7 @@ class ClientChannel(Protocol):
         self._out = []
 
     def __repr__(self) -> str:
-        return f"<ClientChannel {self._identity.peer} {self._exchange!r}>"
+        return f"<ClientChannel {self.identity.peer} {self._exchange!r}>"
 
     @property
     def isIdle(self) -> bool:
@@ -98,7 +99,7 @@ class ClientChannel(Protocol):
         transport, engine = self.transport, self._engine
         tune(transport, engine.settings.tcpKeepAlive)
         self._writer = writerFor(transport, self)
-        self._identity = identityOf(engine, transport, self._peer, self._isTransparent)
+        self.identity = identityOf(engine, transport, self._peer, self._isTransparent)
         self.deadline = engine.sweeper.after(engine.settings.headTimeout)
         engine.sweeper.watch(self)
         engine.channels.add(self)
@@ -193,7 +194,7 @@ class ClientChannel(Protocol):
             self._upload = Upload(self, reader, body) if head.length >= LONG else None
             self._startReading()  # if it was read ahead, no further than here
         self._body = body
-        exchange = self._exchange = Exchange(engine, self, head, self._identity, body)
+        exchange = self._exchange = Exchange(engine, self, head, self.identity, body)
         self.deadline = NEVER
         if body is not EMPTY:
             while (event := reader.nextEvent()) is not None:
@@ -202,6 +203,8 @@ class ClientChannel(Protocol):
                 elif isinstance(event, End):
                     body.allReceived(event.trailers)
             self._awaitBody()
+        if engine.requestRate is not None:
+            engine.requestRate.requestCame(self, engine.seconds())
         exchange.start()
 
     def _readBody(self, exchange: Exchange) -> bool:
@@ -223,10 +226,9 @@ class ClientChannel(Protocol):
         return self._exchange is not exchange
 
     def _awaitRequest(self) -> None:
-        settings = self._engine.settings
         if self._reader.buffered:
             if not self._headStarted:
-                self.deadline = self._engine.sweeper.after(settings.headTimeout)
+                self.deadline = self._engine.sweeper.after(self._engine.settings.headTimeout)
                 self._headStarted = True
         elif self._engine.isDraining:
             self._close()
@@ -243,12 +245,11 @@ class ClientChannel(Protocol):
 
     def _refuse(self, error: ProxyError) -> None:
         """What came cannot be read any further."""
-        exchange = self._exchange
         self._keepAlive = False
-        if exchange is not None:
-            exchange.clientFailed(error)
-            return
-        sendPage(self, self._engine.refused(self._identity.peer, error))
+        if self._exchange is not None:
+            self._exchange.clientFailed(error)
+        else:
+            sendPage(self, self._engine.refused(self.identity.peer, error))
 
     def _drop(self, data: bytes) -> None:
         self._dropped += len(data)

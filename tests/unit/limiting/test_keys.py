@@ -32,7 +32,32 @@ class TestLimitKey(SynchronousTestCase):
         found = list(map(limitKey("user"), requests))
         self.assertEqual((found[0] == found[1], len(set(found)), found[3]), (True, 3, limitKey("client")(requests[3])))
 
+    def test_whatCountsTogether(self) -> None:
+        """For each key: three requests, of which the first two count together, and the third apart."""
+        one, two = "192.0.2.1", "192.0.2.2"
+        for text, requests in {
+            "client": (asked(peer=one), asked(b"/other", peer=one), asked(peer=two)),
+            "connection": (asked(peer=one), asked(b"/other", peer=one), asked(peer=two)),
+            "host": (asked(host=b"a"), asked(host=b"A:80", peer=two), asked(host=b"b")),
+            "path": (asked(b"/a?1"), asked(b"/a?2", peer=two), asked(b"/b?1")),
+            "target": (asked(b"/a?1"), asked(b"/a?1", peer=two), asked(b"/a?2")),
+            "header:X-User": (
+                asked(b"/", (b"X-User", b"1")),
+                asked(b"/", (b"x-user", b"1"), peer=two),
+                asked(b"/", (b"X-User", b"2")),
+            ),
+            "cookie:sid": (
+                asked(b"/", (b"Cookie", b"a=1; sid=7")),
+                asked(b"/", (b"Cookie", b"sid=7; a=2"), peer=two),
+                asked(b"/", (b"Cookie", b"sid=8")),
+            ),
+            "query:user": (asked(b"/a?user=1"), asked(b"/b?x&user=1", peer=two), asked(b"/a?user=2")),
+        }.items():
+            first, second, third = map(limitKey(text), requests)
+            self.assertEqual((first == second, first == third), (True, False), text)
+        self.assertEqual(limitKey("route")(asked(peer=one)), limitKey("route")(asked(b"/b", peer=two)))
+
     def test_mistakes(self) -> None:
         error = self.assertRaises(ValueError, limitKey, "rout")
-        known = "client, user, host, path, target, route, header:NAME, cookie:NAME, query:NAME"
+        known = "client, user, host, path, target, route, connection, header:NAME, cookie:NAME, query:NAME"
         self.assertEqual(str(error), f"key: 'rout' is none of {known}; did you mean 'route'?")

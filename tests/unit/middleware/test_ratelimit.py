@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from tests.unit.builtin import MiddlewareTestCase, asked
+from tests.unit.builtin import MiddlewareTestCase, answered, asked
 from twistproxy.limiting.gcra import Decision
 from twistproxy.limiting.keys import clientNetwork
 from twistproxy.messages import InboundRequest
@@ -40,7 +40,7 @@ class TestRateLimit(MiddlewareTestCase):
         super().setUp()
         self.clock = Clock()
 
-    def limit(self, written: str) -> Any:
+    def limit(self, written: Any) -> Any:
         return self.build(written, reactor=self.clock)
 
     def codes(self, limit: Any, *requests: InboundRequest) -> list[int]:
@@ -103,6 +103,43 @@ class TestRateLimit(MiddlewareTestCase):
         response = self.around(limit)
         self.assertEqual(response.headers.get("RateLimit"), '"client";r=4;t=1')
         self.assertEqual(response.headers.get("RateLimit-Remaining"), "4")
+
+    def test_theWindow(self) -> None:
+        """It is as long as what may come at once takes, and its quota is what the rate allows in it."""
+        for rate, burst, policy in ((50, 10, "q=50;w=1"), (1, 20, "q=21;w=21"), (0.2, 0, "q=1;w=5"), (1.5, 1, "q=3;w=2")):
+            response = self.around(self.limit(f"rate-limit:rate={rate}:burst={burst}:headers=yes"))
+            self.assertEqual(response.headers.get("RateLimit-Policy"), f'"client";{policy}')
+            response.headers.removeHeader("RateLimit-Policy")
+
+    def test_whenThereIsMore(self) -> None:
+        """All of it, as long as some is left; then the next one. Who waits as long as Retry-After says passes."""
+        limit = self.limit("rate-limit:rate=0.5:burst=2:headers=yes")
+        for told in ('"client";r=2;t=2', '"client";r=1;t=4', '"client";r=0;t=2'):
+            self.answer = answered()
+            self.assertEqual(self.around(limit).headers.get("RateLimit"), told)
+        self.clock.advance(0.25)
+        self.assertEqual(self.codes(limit, asked()), [429])
+        told = dict(self.error.headers)
+        self.assertEqual((told["RateLimit"], told["Retry-After"]), ('"client";r=0;t=2', "2"))
+        self.clock.advance(2)
+        self.assertEqual(self.codes(limit, asked()), [200])
+
+    def test_severalTellTogether(self) -> None:
+        """And so does the upstream. The older spelling has room for one: for that with the least left."""
+        self.answer = answered(200, (b"RateLimit", b'"own";r=3'), (b"RateLimit-Remaining", b"3"), (b"RateLimit-Limit", b"9"))
+        response = self.around(self.limit("rate-limit:rate=10:burst=4:headers=yes"))
+        self.assertEqual(response.headers.getRawHeaders("RateLimit"), ['"own";r=3', '"client";r=4;t=1'])
+        self.assertEqual((response.headers.get("RateLimit-Remaining"), response.headers.get("RateLimit-Limit")), ("3", "9"))
+        response = self.around(self.limit("rate-limit:rate=1:burst=2:headers=yes:name=few"))
+        self.assertEqual(response.headers.getRawHeaders("RateLimit")[2:], ['"few";r=2;t=1'])
+        self.assertEqual((response.headers.get("RateLimit-Remaining"), response.headers.get("RateLimit-Limit")), ("2", "3"))
+
+    def test_names(self) -> None:
+        limit = self.limit({"use": "rate-limit", "rate": 1, "name": 'a "b" \\ c', "headers": True})
+        self.assertEqual(self.around(limit).headers.get("RateLimit"), '"a \\"b\\" \\\\ c";r=1;t=1')
+        for wrong in ("é", "a\nb"):
+            problem = f"rate-limit: name: {wrong!r} cannot be told in a header: printable ASCII can"
+            self.refuses({"use": "rate-limit", "rate": 1, "name": wrong}, problem, reactor=self.clock)
 
     def test_shared(self) -> None:
         limit = self.limit("rate-limit:rate=10:redis=127.0.0.1\\:6379")
