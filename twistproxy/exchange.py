@@ -364,13 +364,12 @@ class Exchange:
             return
         self._committed = True
         self.code = response.code
-        connection, settings = attempt.connection, self.settings
-        self.tunnel = switch(self._client, attempt, connection, response, self._upgrade, settings, self._tunnelEnded)
+        self.tunnel = switch(self._client, attempt, self.inbound, response, self._upgrade, self.settings, self._tunnelEnded)
 
     def _tunnelEnded(self, statistics: TunnelStatistics) -> None:
         self.bytesOut = statistics.fromUpstream
         self._asking = None
-        self._finish(None)
+        self._finish(statistics.error)
 
     # Hooks.
 

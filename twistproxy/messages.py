@@ -236,9 +236,9 @@ class InboundRequest:
         return True
 
     def addStage(self, stage: Stage) -> None:
-        """Have the body pass through what C{stage} makes on its way to the upstream: it may hold it back, as those of
-        L{twistproxy.pacing} do. The first added comes first. To be called before anybody is asked, so by middleware or
-        directors.
+        """Have the body, and what the client sends in a tunnel, pass through what C{stage} makes on its way to the upstream:
+        it may hold it back, as those of L{twistproxy.pacing} do. The first added comes first. To be called before anybody is
+        asked, so by middleware or directors.
         """
         self.state.setdefault(STAGES, []).append(stage)
 

@@ -138,7 +138,8 @@ class Response:
 
     def addStage(self, stage: Stage) -> None:
         """Have the body pass through what C{stage} makes, which may hold it back, as those of L{twistproxy.pacing} do. They
-        come after all filters, the first added first, and leave the bytes as they are.
+        come after all filters, the first added first, and leave the bytes as they are. Those of a 101, or of what answers a
+        CONNECT, have what comes to the client in the tunnel.
         """
         if self.stages is None:
             self.stages = []

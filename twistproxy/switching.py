@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from twistproxy.attempt import UpstreamAttempt
 from twistproxy.delivery import ClientStream
 from twistproxy.errorpage import statusPhrase
 from twistproxy.forwarding import responseItems
-from twistproxy.messages import Response
+from twistproxy.messages import InboundRequest, Response
 from twistproxy.settings import Settings
 from twistproxy.tunnel import Tunnel, TunnelStatistics
 from twistproxy.wire.guard import SWITCHED
-
-if TYPE_CHECKING:
-    from twistproxy.upstream.connection import UpstreamConnection
 
 
 def switch(
     client: ClientStream,
     attempt: UpstreamAttempt,
-    connection: UpstreamConnection,
+    request: InboundRequest,
     response: Response,
     protocol: bytes,
     settings: Settings,
     ended: Callable[[TunnelStatistics], None],
 ) -> Tunnel:
-    """Send the head and splice.
+    """Send the head and splice. The stages of both messages are those of what follows.
 
     @param protocol: that both sides switch to; not told for a CONNECT.
     @param settings: those of the route.
     @param ended: called when both connections are gone, after the attempt was reported.
     """
+    connection = attempt.connection
+    assert connection is not None
     # RFC 9110 sections 8.6 and 9.3.6: neither a 101 nor the 2xx of a CONNECT has a length.
     items = [item for item in responseItems(response.headers.items, ()) if item[0] != b"content-length"]
     if response.code == 101:
@@ -49,6 +47,10 @@ def switch(
     splicer = attempt.splicer if settings.splice else None
     idle = settings.tunnelIdleTimeout
     tunnel = Tunnel(client.transport, connection.transport, attempt.sweeper, idle, tunnelEnded, splicer)
+    if request.stages:
+        tunnel.client.slow(request.stages)
+    if response.stages:
+        tunnel.upstream.slow(response.stages)
     fromUpstream = connection.startTunnel(tunnel.upstream)
     tunnel.start(client.splice(tunnel.client), fromUpstream)
     return tunnel

@@ -3,12 +3,12 @@
 Each end writes what it receives to the other's transport, and stops reading while the other's buffer is full; a
 direction in which a lot moves is left to the kernel, see splicing.py. A half-close is passed on where both sides can
 have one; where one cannot (TLS in Twisted), the end of one direction ends both. From here on nothing of HTTP is ever
-written.
+written. Where stages are to slow a direction (tunnelstages.py), its bytes and its end pass them first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -16,8 +16,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor, ISSLTransport
 from twisted.python.failure import Failure
 
+from twistproxy.errors import ProxyError
 from twistproxy.splicing import BULK, LONG, Flow, Splicer
+from twistproxy.stages import Stage
 from twistproxy.sweep import NEVER, TICK, Sweeper
+from twistproxy.tunnelstages import StagedInput
 from twistproxy.writing import Writer
 
 
@@ -25,12 +28,14 @@ from twistproxy.writing import Writer
 class TunnelStatistics:
     """What a tunnel moved, in bytes, and why it ended.
 
-    @ivar reason: C{"closed"}, C{"reset"} or C{"idle"}.
+    @ivar reason: C{"closed"}, C{"reset"}, C{"idle"} or C{"cut"}, by a stage.
+    @ivar error: what a stage says that it was.
     """
 
     fromClient: int
     fromUpstream: int
     reason: str
+    error: ProxyError | None = None
 
 
 def canHalfClose(transport: object) -> bool:
@@ -49,10 +54,14 @@ class TunnelEnd:
 
     @ivar received: bytes that came in here.
     @ivar inputEnded: whether this side will send no more.
+    @ivar isThrough: whether the other side got all that this one has sent, or will never.
     @ivar flow: what takes our input while the kernel moves it.
     """
 
-    __slots__ = ("_bulk", "_tunnel", "_write", "flow", "inputEnded", "isLost", "other", "received", "transport", "writer")
+    __slots__ = (
+        "_bulk", "_staged", "_tunnel", "_write", "flow", "inputEnded", "isLost", "isThrough", "other", "received", "transport",
+        "writer",
+    )  # fmt: skip
 
     other: TunnelEnd
     writer: Writer
@@ -63,14 +72,20 @@ class TunnelEnd:
         self.transport = transport
         self.received = 0
         self.inputEnded = False
+        self.isThrough = False
         self.isLost = False
         self.flow: Flow | None = None
+        self._staged: StagedInput | None = None
         self._bulk = 0  # received in large pieces since the last flow
+
+    def slow(self, stages: Sequence[Stage]) -> None:
+        """Have what this side sends pass C{stages}. To be called before C{join}."""
+        self._staged = StagedInput(self, stages)
 
     def join(self, other: TunnelEnd) -> None:
         """C{other} is where everything goes, and what stops this side when there is too much of it."""
         self.other = other
-        self._write = other.writer.write
+        self._write = other.writer.write if self._staged is None else self._staged.write
         if other.writer.handOver(other):
             self.transport.pauseProducing()
 
@@ -93,6 +108,8 @@ class TunnelEnd:
         """
         splicer, other = self._tunnel.splicer, self.other
         if splicer is None or self._bulk < LONG or self.flow is not None or self.inputEnded or other.isLost:
+            return False
+        if self._staged is not None:
             return False
         self.flow = flow = splicer.begin(self, self.transport, other.transport, other.writer)
         if flow is not None:
@@ -124,22 +141,73 @@ class TunnelEnd:
     def writingResumed(self) -> None:
         """It is empty again."""
         other = self.other
-        if not other.inputEnded and not other._splice():  # else Twisted would read the end of the input again and again
-            other.transport.resumeProducing()
+        if not other._splice():
+            other.resumeInput()
+
+    # Stages: L{twistproxy.tunnelstages.InputOwner}.
+
+    def passOn(self, data: bytes) -> None:
+        """Stages let go of these."""
+        other, tunnel = self.other, self._tunnel
+        if not other.isLost:
+            tunnel.deadline = tunnel.sweeper.now + tunnel.patience
+            other.writer.write([data])
+
+    def pauseInput(self) -> None:
+        """They have enough."""
+        if not self.isLost:
+            self.transport.pauseProducing()
+
+    def resumeInput(self) -> None:
+        """Read on, unless stages or the other's writer have enough, or Twisted would read the end of the input again and
+        again."""
+        isHeld = self._staged is not None and self._staged.holds
+        if not (self.inputEnded or isHeld or self.other.writer.isFull):
+            self.transport.resumeProducing()
+
+    def cut(self, error: ProxyError) -> None:
+        """They end the tunnel."""
+        self._tunnel.cut(error)
+
+    @property
+    def isHolding(self) -> bool:
+        """Whether stages have something for the other side, be it only the end."""
+        return self._staged is not None and not self.isThrough
+
+    def stopInput(self) -> None:
+        """What this side has sent until now is all."""
+        self.pauseInput()
+        self.inputEnded = True
+        if self._staged is not None:
+            self._staged.end()
+
+    def drop(self) -> None:
+        """What stages hold goes nowhere."""
+        self.isThrough = True
+        if self._staged is not None:
+            self._staged.close()
+
+    # Ends.
 
     def readConnectionLost(self) -> None:
         """This side sends no more: pass that on, once what it sent is written."""
         if self.inputEnded:
             return
         self.inputEnded = True
+        if self._staged is None:
+            self.allPassed()
+        else:
+            self._staged.end()
+
+    def allPassed(self) -> None:
+        """All that this side sent is written, or about to be."""
+        self.isThrough = True
         other = self.other
-        if other.isLost:
-            self.transport.loseConnection()
-            return
-        other.writer.stop()
-        if other.inputEnded or not canHalfClose(other.transport) or not canHalfClose(self.transport):
+        isLast = self.isLost or other.isLost or other.isThrough
+        if isLast or not canHalfClose(other.transport) or not canHalfClose(self.transport):
             self._tunnel.finish("closed")
         else:
+            other.writer.stop()
             other.transport.loseWriteConnection()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -151,12 +219,17 @@ class TunnelEnd:
         if other.flow is not None:
             other.flow.leave(deliver=False)
         clean = reason.check(ConnectionDone) is not None
-        if not other.isLost:
-            other.writer.stop()
-            if clean:
-                other.transport.loseConnection()
-            else:
-                other.transport.abortConnection()
+        other.drop()
+        if clean and self._staged is not None and self.isHolding and not other.isLost:
+            self._staged.end()
+        else:
+            self.drop()
+            if not other.isLost:
+                other.writer.stop()
+                if clean:
+                    other.transport.loseConnection()
+                else:
+                    other.transport.abortConnection()
         self._tunnel.sideLost("closed" if clean else "reset")
 
 
@@ -170,7 +243,7 @@ class Tunnel:
     @ivar splicer: leaves directions to the kernel; None where nothing is to be.
     """
 
-    __slots__ = ("_ended", "_reason", "client", "deadline", "patience", "splicer", "sweeper", "upstream")
+    __slots__ = ("_ended", "_error", "_reason", "client", "deadline", "patience", "splicer", "sweeper", "upstream")
 
     def __init__(
         self,
@@ -186,6 +259,7 @@ class Tunnel:
         self.patience = idleTimeout + TICK
         self._ended: Callable[[TunnelStatistics], None] | None = ended
         self._reason = ""
+        self._error: ProxyError | None = None
         self.client = TunnelEnd(self, client)
         self.upstream = TunnelEnd(self, upstream)
         self.deadline = NEVER
@@ -209,8 +283,20 @@ class Tunnel:
         """Nothing moved for too long."""
         self.finish("idle")
 
+    def cut(self, error: ProxyError) -> None:
+        """Close both sides, once what stages have let go of is written."""
+        self._error = error
+        self.client.drop()
+        self.upstream.drop()
+        self.finish("cut")
+
     def finish(self, reason: str) -> None:
-        """Close both sides, once what was received is written."""
+        """Close both sides, once what was received is written: as long as stages hold any of it, stop reading only."""
+        waiting = [end for end in (self.client, self.upstream) if end.isHolding and reason != "idle"]
+        for end in waiting:
+            end.stopInput()
+        if waiting:
+            return  # the last of them comes here again
         self._reason = self._reason or reason
         self.deadline = self.sweeper.now + self.patience  # for a side that does not take what is left
         for end in (self.client, self.upstream):
@@ -231,4 +317,4 @@ class Tunnel:
             ended, self._ended = self._ended, None
             self.deadline = NEVER
             self.sweeper.forget(self)
-            ended(TunnelStatistics(self.client.received, self.upstream.received, self._reason))
+            ended(TunnelStatistics(self.client.received, self.upstream.received, self._reason, self._error))

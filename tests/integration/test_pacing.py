@@ -66,6 +66,27 @@ def test_aSlowedUploadArrivesWhole(tmp_path: Path, reactorName: str) -> None:
             assert head.startswith(b"HTTP/1.1 200"), head
 
 
+def _switch(connection: socket.socket) -> None:
+    readHead(connection)
+    connection.sendall(b"HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + bytes(SIZE))
+    connection.shutdown(socket.SHUT_WR)
+
+
+def test_aSlowedTunnelEndsBehindAll(tmp_path: Path, reactorName: str) -> None:
+    options = ("--middleware", "bandwidth-limit:rate=2MiB:burst=0")
+    with (
+        Server(_switch) as upstream,
+        ProxyProcess(tmp_path, upstream.url, reactor=reactorName, options=options) as proxy,
+        connect(proxy.port) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        _, size = readHead(client)
+        assert size < SIZE, "nothing was slowed"
+        while piece := client.recv(SIZE):
+            size += len(piece)
+        assert size == SIZE
+
+
 def test_aResetIsAReset(tmp_path: Path, reactorName: str) -> None:
     options = ("--middleware", "chaos:reset=0s:seed=1")
     with (

@@ -23,8 +23,8 @@ class BandwidthLimit:
     """Let so many bytes of bodies through in a second, as bandwidth-limit:rate=1MiB:upload=256KiB:key=client; whoever sends them
     is paused meanwhile.
 
-    A token bucket for each key and direction, of which all that go on at once get as much each. Heads are not
-    counted, nor are tunnels. In memory is no more of a body than some 64 KiB and what was read at once.
+    A token bucket for each key and direction, of which all that go on at once get as much each. Tunnels are slowed too; heads
+    are not counted. In memory is no more of a body than some 64 KiB and what was read at once.
     """
 
     def __init__(
