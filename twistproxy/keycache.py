@@ -20,7 +20,9 @@ RETRY: Final = 1.0
 class KeyCache:
     """The keys of one place.
 
-    While they cannot be loaded again, the old ones stay good. One load is under way at a time, and everybody waits for it.
+    While they cannot be loaded again, the old ones stay good for a while. One load is under way at a time; who needs it waits.
+
+    @ivar keys: they; None when there are none yet.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class KeyCache:
         name: str,
         load: Callable[[], Coroutine[Any, Any, KeySet]],
         lifetime: float,
+        stale: float,
         cooldown: float,
         timeout: float,
     ) -> None:
         """
         @param name: of the place, for the log.
         @param lifetime: seconds after which they are loaded anew.
+        @param stale: seconds after which they are not used any more, if they could not be loaded anew.
         @param cooldown: seconds that pass at least between two loads for the sake of a key that is not there: anybody can
             make up key ids.
         @param timeout: for a load.
@@ -43,6 +47,7 @@ class KeyCache:
         self._name = name
         self._load = load
         self._lifetime = lifetime
+        self._stale = stale
         self._cooldown = cooldown
         self._timeout = timeout
         self.keys: KeySet | None = None
@@ -55,18 +60,28 @@ class KeyCache:
 
         @raise LookupError: when there are no keys at all at the moment.
         """
-        now = self._reactor.seconds()
-        if self.keys is None:
+        age = self._age()
+        if self.keys is None or age >= self._stale:
             await self._refreshed(RETRY)
-            if self.keys is None:
+            if self.keys is None or self._age() >= self._stale:
                 raise LookupError(f"{self._name} cannot be had")
-        elif now - self._loaded >= self._lifetime and now - self._tried >= RETRY:
+        elif age >= 2 * self._lifetime and self._tried <= self._loaded:
+            await self._refreshed(RETRY)  # nobody came for so long that they may be others now
+        elif age >= self._lifetime and self._reactor.seconds() - self._tried >= RETRY:
             self._refresh()
         key = self.keys.find(algorithm, kid)
         if key is None:
             await self._refreshed(self._cooldown)
             key = self.keys.find(algorithm, kid)
         return key
+
+    def put(self, keys: KeySet) -> None:
+        """They have been loaded."""
+        self.keys = keys
+        self._loaded = self._reactor.seconds()
+
+    def _age(self) -> float:
+        return float(self._reactor.seconds()) - self._loaded
 
     async def _refreshed(self, pause: float) -> None:
         """Wait for what is being loaded, or load if the last time was C{pause} ago."""
@@ -90,8 +105,7 @@ class KeyCache:
             loading.addErrback(self._failed)
 
     async def _run(self) -> None:
-        self.keys = await self._load()
-        self._loaded = self._reactor.seconds()
+        self.put(await self._load())
 
     def _failed(self, failure: Any) -> None:
         if failure.check(CancelledError) is None:

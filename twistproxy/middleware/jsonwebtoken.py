@@ -48,6 +48,7 @@ class JSONWebToken(Service):
         cookie: str = "",
         leeway: Duration = 10.0,
         lifetime: Duration = 3600.0,
+        stale: Duration = 86400.0,
         timeout: Duration = 5.0,
         realm: str = "api",
         *,
@@ -68,6 +69,7 @@ class JSONWebToken(Service):
         @param cookie: where the token may be as well.
         @param leeway: by how much clocks may differ.
         @param lifetime: after which a JWK set is loaded again; also when a token names a key that it lacks.
+        @param stale: after which its keys are not used any more, if it could not be loaded again.
         @param timeout: for loading it.
         @param realm: that clients are told.
         @param optional: whether requests without any token pass too; bad ones never do.
@@ -101,10 +103,12 @@ class JSONWebToken(Service):
             path = os.path.join(context.directory, jwks)
             if isURL and not (isDocumentURL(jwks) and jwks.isascii()):
                 raise ValueError("jwks: is no URL that can be fetched")
-            self._cache = KeyCache(context.reactor, f"jwks {jwks.partition('?')[0]}", load, lifetime, _COOLDOWN, timeout)
+            if stale < lifetime:
+                raise ValueError("stale: is shorter than lifetime")
+            self._cache = KeyCache(context.reactor, f"jwks {jwks.partition('?')[0]}", load, lifetime, stale, _COOLDOWN, timeout)
             if not isURL:
                 try:
-                    self._cache.keys = KeySet.ofDocument(_readFile(path), algorithms)
+                    self._cache.put(KeySet.ofDocument(_readFile(path), algorithms))
                 except OSError as error:
                     raise ValueError(f"jwks: the file {jwks} cannot be read: {error.strerror}") from None
                 except ValueError as error:

@@ -204,6 +204,7 @@ class TokenTests(MiddlewareTestCase):
             ({"key": PRIVATE_PEM, "algorithms": ["ES256"]}, "key: is a private key; the proxy wants the public one"),
             ({"jwks": "/nowhere", "algorithms": ["ES256"]}, "jwks: the file /nowhere cannot be read: No such file or directory"),
             ({"jwks": "http://", "algorithms": ["ES256"]}, "jwks: is no URL that can be fetched"),
+            ({"jwks": "http://a/", "algorithms": ["ES256"], "stale": "1m"}, "stale: is shorter than lifetime"),
             ({"key": rsaPublic(1024), "algorithms": ["RS256"]}, "key: is too short for RS256"),
             ({"key": SECRET, "algorithms": ["HS256"], "scope": ['a"b']}, "scope: 'a\"b' is no scope"),
             ({"key": SECRET, "algorithms": ["HS256"], "scope": ["a b"]}, "scope: 'a b' is no scope"),
@@ -282,6 +283,28 @@ class KeySetTests(MiddlewareTestCase):
         self.assertEqual(len(server.requests), 2)
         harness.advance(31)
         self.assertEqual([self.ask(harness, text), self.ask(harness, text)], [200, 401], "the first had them renewed")
+
+    def test_whoComesAfterALongTimeWaits(self) -> None:
+        """A key may have been taken back long ago."""
+        server = FakeUpstream().respond(200, {}, jwks(one=PRIVATE)).respond(200, {}, jwks(two=OTHER))
+        harness = self.harness(server, "lifetime=60s")
+        text = token(PRIVATE, "ES256", "one")
+        self.assertEqual(self.ask(harness, text), 200)
+        harness.advance(121)
+        self.assertEqual((self.ask(harness, text), len(server.requests)), (401, 2))
+
+    def test_keysThatAreTooOld(self) -> None:
+        """Nobody knows for how long a server that does not answer would still say the same."""
+        server = FakeUpstream().respond(200, {}, jwks(one=PRIVATE)).respond(500)
+        harness = self.harness(server, "lifetime=60s", "stale=200s")
+        text = token(PRIVATE, "ES256", "one", exp=time.time() + 1000)
+        found = []
+        for _ in range(5):
+            found.append(self.ask(harness, text))
+            harness.advance(61)
+        self.assertEqual(found, [200, 200, 200, 200, 503])
+        server.respond(200, {}, jwks(one=PRIVATE))
+        self.assertEqual(self.ask(harness, text), 200)
 
     def test_whileThereAreNone(self) -> None:
         server = FakeUpstream().respond(200, {}, b"no JSON").respond(200, {}, b'{"keys": []}').respond(200, {}, jwks(one=PRIVATE))
