@@ -13,6 +13,10 @@ Paths are compared as an origin server would understand them, so that no spellin
 that is meant for it: percent-encoded unreserved characters count as themselves, dot segments are resolved,
 empty segments do not count. What is sent on is still the raw path.
 
+Of some characters applications do not think alike: many decode C{%2F} to a slash (all of WSGI), some take a backslash for
+one, and Java's leave out what follows a semicolon in a segment. A path that would take another route when it is read so
+is refused: it is a way around whatever that route is for.
+
 Hosts are a table and paths a tree of segments, so thousands of routes cost a request no more than a few.
 Routes that share host and path prefix are tried one after the other.
 """
@@ -26,10 +30,14 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from attrs import field, frozen
 
+from twistproxy.errors import BAD_REQUEST, ProxyError
+
 T = TypeVar("T")
 
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_LOOSE: Final = ((re.compile(rb"%2[Ff]"), b"/"), (re.compile(rb"\\|%5[Cc]"), b"/"), (re.compile(rb";[^/]*"), b""))
+"""What some programs read in a path, and as what."""
 
 
 class _Headers(Protocol):
@@ -202,6 +210,10 @@ class Router(Generic[T]):
             segments = segmentsOf(entry.match.path)
             for tree in self._treesOf(entry.match.hosts):
                 tree.add(segments, entry)
+        # Whoever has a route for such a spelling knows how it is read.
+        regexes = [entry.match.pathRegex.pattern for entry in entries if entry.match.pathRegex is not None]
+        written = [entry.match.path for entry in entries] + [each.replace("\\", "").encode() for each in regexes]
+        self._loose = [(each, plain) for each, plain in _LOOSE if not any(map(each.search, written))]
         self._only = entries[0] if len(entries) == 1 and entries[0].match.isEverything else None
 
     def _treesOf(self, hosts: Sequence[str]) -> list[_Node[T]]:
@@ -213,17 +225,35 @@ class Router(Generic[T]):
         ]
 
     def route(self, request: Routable) -> T | None:
-        """The route that C{request} takes; None when none matches."""
+        """The route that C{request} takes; None when none matches.
+
+        @raise ProxyError: 400, when the path is another route's for programs that read it in another way.
+        """
         if self._only is not None:
             return self._only.route
-        path = segmentsOf(request.path)
+        path = request.path
+        found = self._find(request, path)
+        if b"%" in path or b";" in path or b"\\" in path:
+            for each in self._readingsOf(path):
+                if self._find(request, each) is not found:
+                    raise ProxyError(BAD_REQUEST, "the path can be read as one that takes another route")
+        return None if found is None else found.route
+
+    def _readingsOf(self, path: bytes) -> list[bytes]:
+        """The path as other programs read it, in all combinations."""
+        readings = [path]
+        for loose, plain in self._loose:
+            readings += [changed for each in readings if (changed := loose.sub(plain, each)) != each]
+        return readings[1:]
+
+    def _find(self, request: Routable, path: bytes) -> _Entry[T] | None:
+        segments = segmentsOf(path)
         if self._exact or self._wild:
             for tree in self._treesFor(hostName(request.host)):
-                found = tree.find(request, path)
+                found = tree.find(request, segments)
                 if found is not None:
-                    return found.route
-        found = self._any.find(request, path)
-        return None if found is None else found.route
+                    return found
+        return self._any.find(request, segments)
 
     def _treesFor(self, host: str) -> Iterable[_Node[T]]:
         exact = self._exact.get(host)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistproxy.errors import BAD_REQUEST, ProxyError
 from twistproxy.messages import Address, FrozenHeaders, Headers, InboundRequest
 from twistproxy.routing import HeaderMatch, RouteMatch, Router, hostName, segmentsOf, unreachable
 
@@ -63,8 +64,36 @@ class RouterTests(SynchronousTestCase):
         admin = {"admin": RouteMatch(path=b"/admin"), "rest": RouteMatch()}
         for path in (b"/%61dmin", b"//admin", b"/./admin/", b"/x/../admin/y", b"/x/%2e%2E/admin", b"/%2e/admin", b"/../admin"):
             self.check(admin, (Asked(path), "admin"))
-        for path in (b"/Admin", b"/%2fadmin", b"/admin%2f", b"/admin/..", b"/...", b"/.admin"):
+        for path in (b"/Admin", b"/admin/..", b"/...", b"/.admin", b"/x%2fadmin", b"/x;y/admin;z", b"/x\\y"):
             self.check(admin, (Asked(path), "rest"))
+
+    def test_whatAnApplicationMayReadAsAnotherRoute(self) -> None:
+        """WSGI decodes an escaped slash, Java's servers leave out parameters, Microsoft's take a backslash for a slash."""
+        matches = {"admin": RouteMatch(path=b"/admin"), "open": RouteMatch(path=b"/open"), "rest": RouteMatch()}
+        router = Router((match, name) for name, match in matches.items())
+        for path in (
+            b"/admin%2Fx", b"/%2fadmin", b"/x/..%2fadmin", b"/admin;a=b/x", b"/x/..;/admin", b"/admin%5cx", b"/x\\..\\admin",
+            b"/admin;x", b"/admin/..%2Fopen",
+            b"/open/..;/admin", b"/open/..%2Fadmin/..;/../open/x", b"/open/%2e%2e%2fadmin", b"/;/admin%2f",
+        ):  # fmt: skip
+            error = self.assertRaises(ProxyError, router.route, Asked(path))
+            self.assertIs(error.kind, BAD_REQUEST, path)
+        for path, name in (
+            (b"/admin/x%2fy", "admin"), (b"/open/a;b=c", "open"), (b"/open/%5c", "open"), (b"/x/a%2f..%2fb", "rest"),
+        ):  # fmt: skip
+            self.assertEqual(router.route(Asked(path)), name)
+
+    def test_whoeverHasRoutesForSuchSpellingsMeansThem(self) -> None:
+        self.check(
+            {"escaped": RouteMatch(path=b"/a%2fb"), "a": RouteMatch(path=b"/a")},
+            (Asked(b"/a%2Fb"), "escaped"), (Asked(b"/a/b"), "a"), (Asked(b"/a%2Fc"), None),
+        )  # fmt: skip
+        self.check(
+            {"session": RouteMatch(pathRegex=re.compile(";jsessionid=")), "rest": RouteMatch()},
+            (Asked(b"/a;jsessionid=1"), "session"), (Asked(b"/a;b"), "rest"),
+        )  # fmt: skip
+        php = Router([(RouteMatch(pathRegex=re.compile(r"^/php/.*\.php$")), "php"), (RouteMatch(), "rest")])
+        self.assertRaises(ProxyError, php.route, Asked(b"/php\\x.php"))
 
     def test_escapesOfOtherCharactersDifferInCaseOnly(self) -> None:
         self.check({"a": RouteMatch(path=b"/%c3%a9")}, (Asked(b"/%C3%A9/x"), "a"), (Asked(b"/%C3%A8"), None))
