@@ -67,7 +67,8 @@ def waitFor(port: int, process: subprocess.Popen[str]) -> None:
 def test_linksLeadToFiles() -> None:
     targets = {target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target}
     assert targets
-    assert {target for target in targets if not (ROOT / target).exists()} == set()
+    headings = {f"#{line.removeprefix('## ').lower().replace(' ', '-')}" for line in README.splitlines() if line.startswith("## ")}
+    assert {target for target in targets if target not in headings and not (ROOT / target).exists()} == set()
 
 
 def test_optionsExist() -> None:
@@ -77,6 +78,14 @@ def test_optionsExist() -> None:
     command = [sys.executable, "-m", "twisted", "revproxy", "--help"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE).stdout
     assert {option for option in used if f"{option}=" not in shown and f"{option} " not in shown} == set()
+
+
+def test_configurationIsGood(tmp_path: Path) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "proxy.toml").write_text(example.replace("/var/log", str(tmp_path)))
+    command = [sys.executable, "-m", "twisted", "revproxy", "--config", "proxy.toml", "--check"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout, done.stderr, done.returncode) == ("the configuration is good\n", "", 0)
 
 
 def test_exampleRuns() -> None:
