@@ -67,7 +67,7 @@ def waitFor(port: int, process: subprocess.Popen[str]) -> None:
 def test_linksLeadToFiles() -> None:
     targets = {target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target}
     assert targets
-    headings = {f"#{line.removeprefix('## ').lower().replace(' ', '-')}" for line in README.splitlines() if line.startswith("## ")}
+    headings = {"#" + title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)", README, re.MULTILINE)}
     assert {target for target in targets if target not in headings and not (ROOT / target).exists()} == set()
 
 
