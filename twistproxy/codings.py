@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
+from twistproxy.wire.guard import tokens
+
 
 class Encoder(Protocol):
     """Encodes one body."""
@@ -99,6 +101,14 @@ CODINGS: Final = {
     )
 }
 """Those that there are, the best first."""
+
+
+def isEncoded(values: Sequence[bytes]) -> bool:
+    """Whether a body is in any coding.
+
+    @param values: of Content-Encoding.
+    """
+    return any(each != b"identity" for each in tokens(values))
 
 
 def chooseCoding(accept: Sequence[bytes], available: Sequence[str]) -> str | None:

@@ -109,7 +109,7 @@ class _Filtered:
             rest += _checked(each.end())
         if rest:
             self._sink.bodyReceived(rest)
-        self._sink.bodyEnded(trailers)
+        self._sink.bodyEnded(trueOfOutput(trailers, self._filters) if trailers else trailers)
 
 
 def _checked(data: Any) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from twistproxy.caching.rules import instant
 from twistproxy.messages import FrozenHeaders, Item
 
-_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')
+_TAG: Final = re.compile(rb'(?:W/)?"[^"]*"')
 _LEFT_OUT: Final = frozenset({b"content-type", b"content-encoding", b"content-language", b"content-length", b"content-range"})
 """What describes a body, and has no place in a 304 (RFC 9110 section 15.4.5)."""
 
@@ -19,14 +20,24 @@ def isKnown(asked: FrozenHeaders, answer: FrozenHeaders) -> bool:
     if known:
         if any(each.strip() == b"*" for each in known):
             return True
-        tag = _TAG.match(answer.get(b"etag", b"").strip())
-        return tag is not None and tag[1] in _TAG.findall(b",".join(known))
+        tag = _TAG.fullmatch(answer.get(b"etag", b"").strip())
+        return tag is not None and _opaque(tag[0]) in map(_opaque, entityTags(known))
     since = asked.getRawHeaders(b"if-modified-since", ())
     modified = answer.getRawHeaders(b"last-modified", ())
     if len(since) != 1 or len(modified) != 1:
         return False
     then, changed = instant(since[0]), instant(modified[0])
     return then is not None and changed is not None and changed <= then
+
+
+def entityTags(values: Sequence[bytes]) -> list[bytes]:
+    """Those of a list over several lines, as they are written (RFC 9110 section 8.8.3)."""
+    return _TAG.findall(b",".join(values))
+
+
+def _opaque(tag: bytes) -> bytes:
+    """For the weak comparison (RFC 9110 section 8.8.3.2)."""
+    return tag.removeprefix(b"W/")
 
 
 def updated(items: list[Item], by: list[Item]) -> list[Item]:

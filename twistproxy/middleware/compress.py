@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from zope.interface import implementer
 
-from twistproxy.codings import CODINGS, Coding, Encoder, chooseCoding
+from twistproxy.caching.conditions import entityTags
+from twistproxy.codings import CODINGS, Coding, Encoder, chooseCoding, isEncoded
 from twistproxy.headeredits import addVary
 from twistproxy.interfaces import IBodyFilter, IMiddleware
 from twistproxy.messages import FrozenHeaders, InboundRequest, Response
@@ -97,7 +98,7 @@ class Compress:
     def _isEligible(self, response: Response) -> bool:
         """Whether it is compressed for clients that take that: nothing here depends on the client."""
         headers = FrozenHeaders(response.items)  # most that stays as it is need not be taken apart
-        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+        if isEncoded(headers.getRawHeaders(b"content-encoding", ())):
             return False
         if headers.hasHeader(b"content-range") or _forbidsChange(headers.getRawHeaders(b"cache-control", ())):
             return False
@@ -171,7 +172,6 @@ def _revalidated(request: InboundRequest, response: Response) -> None:
     tag: bytes | None = FrozenHeaders(response.items).get(b"etag")
     if tag is None or tag.startswith(b"W/"):
         return
-    known = b",".join(request.headers.getRawHeaders(b"if-none-match", ()))
-    if b"W/" + tag in (each.strip() for each in known.split(b",")):
+    if b"W/" + tag in entityTags(request.headers.getRawHeaders(b"if-none-match", ())):
         response.headers.setRawHeaders(b"ETag", [b"W/" + tag])
         addVary(response.headers, b"Accept-Encoding")

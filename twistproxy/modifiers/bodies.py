@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from twistproxy.codings import isEncoded
 from twistproxy.delivery import hasNoBody
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.statuses import Statuses, StatusWords
@@ -37,7 +38,7 @@ class BodySelection:
         headers = response.headers
         if response.code not in self._statuses or response.code == 206:
             return False
-        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+        if isEncoded(headers.getRawHeaders(b"content-encoding", ())):
             return False
         if not self._isOfType(headers.get(b"content-type", b"text/plain").partition(b";")[0].strip().lower()):
             return False

@@ -128,6 +128,20 @@ class CompressTests(MiddlewareTestCase):
             response = self.response((b"ETag", tag), code=304, asking=((b"If-None-Match", known),))
             self.assertEqual(response.headers.get("ETag"), expected, known)
 
+    def test_aTagWithAComma(self) -> None:
+        self.answer = answered(304, (b"ETag", b'"1,2"'))
+        response = self.around("compress", asked(b"/", (b"If-None-Match", b'"0", W/"1,2"')))
+        self.assertEqual(response.headers.get("ETag"), 'W/"1,2"')
+
+    def test_codingsOnSeveralLines(self) -> None:
+        """All of them count: what is taken for plain would be compressed, and said to be nothing else."""
+        for values in ((b"identity", b"br"), (b"", b"br"), (b"identity, br",)):
+            response = self.response(*((b"Content-Encoding", value) for value in values))
+            self.assertEqual(response.headers.getRawHeaders("Content-Encoding"), [each.decode() for each in values])
+            self.assertEqual(response.filters, [])
+        response = self.response((b"Content-Encoding", b"identity"), (b"Content-Encoding", b"identity"))
+        self.assertEqual(response.headers.getRawHeaders("Content-Encoding"), ["gzip"])
+
     def test_failuresGoOn(self) -> None:
         self.isSlow = True
         result = self.around("compress")
@@ -157,6 +171,18 @@ class CompressedTrafficTests(MiddlewareTestCase):
                 self.assertTrue(answer.isChunked)
             answer = harness.get("/")
             self.assertEqual((answer.body, answer.headers.get("ETag")), (TEXT, '"1"'))
+
+    def test_trailers(self) -> None:
+        """What they say of the bytes was said of others."""
+        upstream = FakeUpstream().respond(
+            200, {"Content-Type": "text/x"}, [TEXT, TEXT], {"Content-Digest": "sha-256=:x:", "ETag": '"1"', "X-Count": "2"}
+        )
+        with ProxyHarness(upstream=upstream, middleware="compress") as harness:
+            packed = harness.get("/", {"Accept-Encoding": "gzip"})
+            self.assertEqual(gzip.decompress(packed.body), 2 * TEXT)
+            self.assertEqual([name for name, _, _ in packed.trailers.items], [b"x-count"])
+            plain = harness.get("/")
+            self.assertEqual([name for name, _, _ in plain.trailers.items], [b"content-digest", b"etag", b"x-count"])
 
     def test_head(self) -> None:
         """Its headers are those of GET, and no length that is not true."""

@@ -159,6 +159,7 @@ class SelectionTests(ModifierTestCase):
 
     def test_notInAContentCoding(self) -> None:
         self.assertFalse(self.changes((b"Content-Encoding", b"gzip")))
+        self.assertFalse(self.changes((b"Content-Encoding", b"identity"), (b"Content-Encoding", b"gzip")))
         for coding in (b"identity", b" Identity", b""):
             self.assertTrue(self.changes((b"Content-Encoding", coding)))
 

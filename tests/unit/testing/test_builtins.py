@@ -36,6 +36,7 @@ FURTHER: dict[str, dict[str, Any]] = {
     "body-replace:sit:pattern=dolor:limit=4MiB": {},
     "status-error:2xx:keep-status=yes": {},
     "fallback::status=204:on=4xx,5xx": {},
+    "fallback:stale=10m:stale-cookies=yes:stale-vary=X-Key": {},
     "text:detail=yes": {},
     "consistent-hash:key=path": {},
 }
