@@ -42,6 +42,9 @@ FURTHER: dict[str, dict[str, Any]] = {
 }
 """Plugin strings besides the examples, and what C{checkPlugin} is told with them."""
 
+POOLS = ("a", "b", "shadow")
+"""Those that the examples name."""
+
 
 class NoKeeper:
     """In the place of kazoo, which would look for a real ZooKeeper in threads of its own."""
@@ -64,7 +67,7 @@ class BuiltInTests(SynchronousTestCase):
         self.patch(zookeeper, "Keeper", NoKeeper)
 
     def check(self, plugin: Any, **options: Any) -> None:
-        self.assertEqual(checkPlugin(plugin, directory=self.directory(), **options).problems, [])
+        self.assertEqual(checkPlugin(plugin, directory=self.directory(), pools=POOLS, **options).problems, [])
 
     def directory(self) -> str:
         """What the examples find in the directory of a configuration."""
