@@ -158,6 +158,7 @@ class TestPairs(ProxyTestCase):
                     wrong = [formatEvent(each) for each in logged if "log_failure" in each]
                     self.assertEqual(wrong, [])
                 except AssertionError as error:
+                    client.abort()
                     failures.append(f"{' around '.join(names)}: {error}")
         self.assertEqual(failures, [], f"{len(failures)} of {len(self.pairs)} pairs")
 
@@ -209,6 +210,7 @@ class TestPairs(ProxyTestCase):
             assert found is not None
             self.assertEqual(found[0].code, 101)
             client.send(b"to and")
+            self.settle()
             self.assertTrue(self.origin.peers[-1].received.endswith(b"to and"))
             self.send(self.origin.peers[-1], b"fro")
             self.settle()
