@@ -290,7 +290,7 @@ class UpstreamAttempt:
         """The request's body is complete."""
         connection = self.connection
         if connection is not None:
-            connection.sendEnd(trailers)
+            connection.sendEnd(self._exchange.inbound.trailersToSend(trailers) if trailers else trailers)
             if not self._corked:
                 connection.flush()
 

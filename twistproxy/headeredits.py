@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from twistproxy.forwarding import HOP_BY_HOP
-from twistproxy.messages import Headers, headerItem, isToken
+from twistproxy.messages import WITHHELD, Headers, InboundRequest, headerItem, isToken
 from twistproxy.wire.guard import tokens
 
 HeaderValues = Mapping[str, str | list[str]]
@@ -16,9 +16,13 @@ FRAMING: Final = HOP_BY_HOP | {b"content-length"}
 """What is written after all plugins: it frames the message, or belongs to one connection."""
 
 
+_HYPHENS: Final = bytes(byte if chr(byte).isalnum() and byte < 128 else 45 for byte in range(256))
+
+
 def _folded(name: bytes) -> bytes:
-    """Equal for names that CGI and WSGI programs cannot tell apart."""
-    return name.lower().replace(b"_", b"-")
+    """Equal for names that CGI and WSGI programs cannot tell apart: most make an underscore of a hyphen, lighttpd of all
+    that is neither letter nor digit, PHP of dots too."""
+    return name.lower().translate(_HYPHENS)
 
 
 def checkedNames(option: str, names: Iterable[str]) -> list[bytes]:
@@ -67,10 +71,29 @@ def addVary(headers: Headers, name: bytes) -> None:
         headers.addRawHeader(b"Vary", name)
 
 
+class OwnHeaders:
+    """Headers that the proxy alone may say: what a client says in them, in whatever spelling, or in trailers, goes no
+    further."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """
+        @param names: with a star at its end, all that begin so.
+        @raise ValueError: as L{HeaderEdits}.
+        """
+        self._edits = HeaderEdits(remove=names) if names else None
+
+    def take(self, request: InboundRequest) -> None:
+        """Nobody has said anything in them yet."""
+        if self._edits is not None:
+            self._edits.apply(request.outbound.headers)
+            request.state.setdefault(WITHHELD, []).append(self._edits.removes)
+
+
 class HeaderEdits:
     """Edits in the order of the parameters: what is removed can be set anew, what was renamed is not set away.
 
-    An underscore in a name counts as a hyphen, since many programs read X_User as X-User: no other spelling gets past.
+    An underscore in a name counts as a hyphen, since many programs read X_User as X-User, and so does all else that is neither
+    letter nor digit: no other spelling gets past.
     """
 
     def __init__(
@@ -99,12 +122,16 @@ class HeaderEdits:
         if not (remove or renamed or self._set or self._added):
             raise ValueError("needs one of the options remove, rename, set, add")
 
+    def removes(self, name: bytes) -> bool:
+        """Whether lines of this name are removed."""
+        folded = _folded(name)
+        return folded in self._removed or folded.startswith(self._prefixes)
+
     def apply(self, headers: Headers) -> None:
         """Edit C{headers}."""
         if self._removed or self._prefixes:
             for lower in {item[0] for item in headers.items}:
-                folded = _folded(lower)
-                if folded in self._removed or folded.startswith(self._prefixes):
+                if self.removes(lower):
                     headers.removeHeader(lower)
         for old, new in self._renamed:
             values = [item[2] for item in headers.items if _folded(item[0]) == old]

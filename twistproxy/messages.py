@@ -56,6 +56,9 @@ STAGES: Final = "twistproxy.stages"
 USER: Final = "twistproxy.user"
 """Where C{state} of a request has the name that its client has proved to be its own."""
 
+WITHHELD: Final = "twistproxy.withheld"
+"""Where C{state} of a request has a list of functions that say of a lower-case name that it is none for its trailers."""
+
 _BAD_TARGET: Final = re.compile(rb"[^\x21-\x7e]|#")
 
 
@@ -251,6 +254,11 @@ class InboundRequest:
     def user(self) -> str:
         """The name that the client has proved to be its own, as C{state[USER]} has it; empty for none."""
         return "" if self._state is None else str(self._state.get(USER, ""))
+
+    def trailersToSend(self, trailers: list[Item]) -> list[Item]:
+        """Those of the client's that go on, as C{state[WITHHELD]} has it."""
+        withheld = None if self._state is None else self._state.get(WITHHELD)
+        return [each for each in trailers if not any(has(each[0]) for has in withheld)] if withheld else trailers
 
     @property
     def id(self) -> str:

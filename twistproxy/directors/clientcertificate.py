@@ -9,7 +9,7 @@ from typing import Any, Literal
 from zope.interface import implementer
 
 from twistproxy.errors import FORBIDDEN, ProxyError
-from twistproxy.headeredits import checkedNames, replaceHeader
+from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IDirector, IMiddleware
 from twistproxy.messages import USER, InboundRequest, OutboundRequest, Response
 from twistproxy.tls.client import ClientCertificate
@@ -55,6 +55,7 @@ class ClientCertificateDirector:
         self._names = {"header": header, "subject": subject, "fingerprint": fingerprint, "sans": sans}
         for option, name in self._names.items():
             checkedNames(option, [name] if name else [])
+        self._own = OwnHeaders([name for name in self._names.values() if name])
 
     def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> Response | None:
         """Set the headers, or refuse."""
@@ -81,12 +82,13 @@ class ClientCertificateDirector:
                 return "A client certificate is required."
         elif self._allowed and self._allowed.isdisjoint(_namesOf(certificate)):
             return "This client certificate is not accepted here."
-        values = {} if certificate is None else _values(certificate)
-        for option, name in self._names.items():
-            if name:
-                replaceHeader(outbound.headers, name, values.get(option, ""))
-        if certificate is not None and self._user != "none":
-            inbound.state[USER] = _userOf(certificate, self._user)
+        self._own.take(inbound)
+        if certificate is not None:
+            for option, value in _values(certificate).items():
+                if value and self._names[option]:
+                    outbound.headers.setRawHeaders(self._names[option], [value])
+            if self._user != "none":
+                inbound.state[USER] = _userOf(certificate, self._user)
         return ""
 
 

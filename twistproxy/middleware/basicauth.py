@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from twistproxy.errors import UNAUTHORIZED, ProxyError
-from twistproxy.headeredits import checkedNames, replaceHeader
+from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import USER, InboundRequest, Response
 from twistproxy.users import Users, credentialsOf, newPlaces
@@ -45,6 +45,7 @@ class BasicAuth:
         if not realm.isascii() or not realm.isprintable() or '"' in realm or "\\" in realm:
             raise ValueError("realm is printable ASCII without quotes and backslashes")
         checkedNames("header", [header] if header else [])
+        self._own = OwnHeaders([header] if header else [])
         self._challenge = [("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')]
         self._header = header
         self._passesOn = passOn
@@ -80,5 +81,6 @@ class BasicAuth:
         headers = request.outbound.headers
         if not self._passesOn:
             headers.removeHeader(_AUTHORIZATION)
+        self._own.take(request)
         if self._header:
-            replaceHeader(headers, self._header, name)
+            headers.setRawHeaders(self._header, [name])

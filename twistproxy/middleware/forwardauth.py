@@ -13,7 +13,7 @@ from zope.interface import implementer
 from twistproxy.errors import AUTH_UNAVAILABLE, ProxyError
 from twistproxy.fetching import agent, described, isDocumentURL, readLimited, within
 from twistproxy.forwarding import FORWARDING
-from twistproxy.headeredits import HeaderEdits, checkedNames
+from twistproxy.headeredits import HeaderEdits, OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import USER, Headers, InboundRequest, Response
 from twistproxy.plugin import Duration
@@ -75,7 +75,7 @@ class ForwardAuth(Service):
         self._url = url.encode()
         self._mark = sha256(runSecret() + self._url).hexdigest()[:32].encode()
         self._copied = _Names("copy", copy)
-        self._removal = HeaderEdits(remove=copy) if copy else None
+        self._own = OwnHeaders(copy)
         self._sent = _Names("send", send) if send else None
         self._told = _Names("to-client", toClient)
         checkedNames("user", [user] if user else [])
@@ -97,8 +97,7 @@ class ForwardAuth(Service):
     async def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Response:
         """L{IMiddleware.around}."""
         headers = request.outbound.headers
-        if self._removal is not None:
-            self._removal.apply(headers)
+        self._own.take(request)
         if self._mark in request.headers.getRawHeaders(_ASKING, ()):
             raise ProxyError(AUTH_UNAVAILABLE, "forward-auth: asks itself: url leads to where it is asked")
         try:

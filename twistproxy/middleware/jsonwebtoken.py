@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, ProxyError
 from twistproxy.fetching import fetch, isDocumentURL
-from twistproxy.headeredits import HeaderEdits, checkedNames
+from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.keys import keyFrom
 from twistproxy.loader.secret import Secret
@@ -115,7 +115,7 @@ class JSONWebToken(Service):
                     raise ValueError(f"jwks: the file {jwks} {error}") from None
         self._set = dict(set or {})
         checkedNames("set", self._set)
-        self._removal = HeaderEdits(remove=list(self._set)) if self._set else None
+        self._own = OwnHeaders(list(self._set))
         self._scope = frozenset(scope)
         self._user = user
         self._cookie = keyFrom(f"cookie:{cookie}") if cookie else None
@@ -131,8 +131,7 @@ class JSONWebToken(Service):
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
-        if self._removal is not None:
-            self._removal.apply(request.outbound.headers)
+        self._own.take(request)
         token = self._token(request)
         if not self._forwards:
             request.outbound.headers.removeHeader(b"authorization")

@@ -40,7 +40,7 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
 """RFC 9110 section 6.5.1: fields that must not be taken from a trailer section, because they frame or route
 the message, authenticate, control how it is processed, or say how its content is to be read."""
 
-_FORBIDDEN_PREFIXES: Final = (b"if-", b"forwarded", b"x-forwarded-", b"x-real-ip")
+_FORBIDDEN_PREFIXES: Final = (b"if-", b"forwarded", b"x-forwarded-", b"x-real-ip", b"client-cert", b"x-client-", b"x-ssl-")
 
 
 def isAllowedTrailer(lower: bytes) -> bool:

@@ -147,7 +147,7 @@ class TokenTests(MiddlewareTestCase):
     def test_headersForTheUpstream(self) -> None:
         """They are the token's word only, in whatever spelling (edge case 2)."""
         written = {**HS, "set": {"X-User": "sub", "X-Roles": "realm.roles", "X-Admin": "admin"}, "optional": True}
-        forged = ((b"x_user", b"root"), (b"X-User", b"root"), (b"X-Roles", b"all"), (b"X-Admin", b"true"))
+        forged = ((b"x_user", b"root"), (b"x.user", b"root"), (b"X-User", b"root"), (b"X-Roles", b"all"), (b"X-Admin", b"true"))
         request = bearing(token(realm={"roles": ["a", "b"]}), *forged)
         self.around(written, request)
         headers = request.outbound.headers
@@ -156,12 +156,22 @@ class TokenTests(MiddlewareTestCase):
         request = asked(b"/", *forged)
         self.around(written, request)
         names = {name for name, _, _ in request.outbound.headers.items}
-        self.assertFalse(names & {b"x-user", b"x_user", b"x-roles", b"x-admin"})
+        self.assertFalse(names & {b"x-user", b"x_user", b"x.user", b"x-roles", b"x-admin"})
         self.proceeded = 0
         self.invalid(written, token(realm={"roles": ["a,b"]}), "has a claim that no header can tell")
         for sub in ("a\r\nX: y", " root", "root ", "root\u00a0"):
             self.invalid(written, token(sub=sub), "has a claim that no header can tell")
         self.invalid(written, token(realm={"roles": ["user", " admin"]}), "has a claim that no header can tell")
+
+    def test_trailersForTheUpstream(self) -> None:
+        """Some servers take trailers for headers."""
+        trailers = b"X-User: root\r\nx_user: root\r\nX-Ssl-Client-Verify: SUCCESS\r\nX-Sum: 1\r\n"
+        with ProxyHarness(middleware=self.build({**HS, "set": {"X-User": "sub"}})) as harness:
+            head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer %b\r\n\r\n"
+            harness.connect().raw(head % token().encode() + b"0\r\n" + trailers + b"\r\n")
+            (sent,) = harness.upstream.requests
+            self.assertEqual([name for name, _ in sent.trailers.getAllRawHeaders()], [b"X-Sum"])
+            self.assertEqual(sent.headers.getRawHeaders("X-User"), ["alice"])
 
     def test_claims(self) -> None:
         for value, text in [("x", "x"), (1, "1"), (True, "true"), (["a", 2], "a,2"), (None, None), ("a,b", "a,b")]:
