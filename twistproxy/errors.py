@@ -109,6 +109,7 @@ TRY_TIMEOUT: Final = _upstream("try_timeout", 504, "The server did not answer in
 UPSTREAM_RESET: Final = _upstream("upstream_reset", 502, "The server broke the connection.")
 UPSTREAM_CLOSED: Final = _upstream("upstream_closed", 502, "The server closed the connection too early.")
 UPSTREAM_PROTOCOL: Final = _upstream("upstream_protocol_error", 502, "The server's answer was malformed.")
+RESPONSE_HEAD_TOO_LARGE: Final = _upstream("response_head_too_large", 502, "The server's answer has too large a head.")
 RESPONSE_TOO_LARGE: Final = _upstream("response_too_large", 502, "The server's answer is too large.")
 STATUS_REFUSED: Final = _upstream("status_refused", 502, "The server could not answer this request.")
 

@@ -48,6 +48,9 @@ class Settings:
     # What a client may send.
     maxHeadBytes: int = _setting("size", 64 << 10, "Longest request head; a longer one is 431.")
     maxHeaderCount: int = _setting("count", 100, "Most header fields of a request; more are 431.")
+    maxFieldBytes: int | None = _setting(
+        "size", None, "Longest header field of a request, name and value; a longer one is 431. None: as long as a head."
+    )
     maxTargetBytes: int = _setting("size", 8 << 10, "Longest request target; a longer one is 414.")
     maxBodyBytes: int | None = _setting("size", None, "Longest request body; a longer one is 413. None: any length.")
     maxTrailerBytes: int = _setting("size", 16 << 10, "Longest trailer section of either side.")
@@ -103,6 +106,9 @@ class Settings:
     # What an upstream may send, and take its time for.
     maxResponseHeadBytes: int = _setting("size", 64 << 10, "Longest response head; a longer one is 502.")
     maxResponseHeaderCount: int = _setting("count", 200, "Most header fields of a response; more are 502.")
+    maxResponseFieldBytes: int | None = _setting(
+        "size", None, "Longest header field of a response, name and value; a longer one is 502. None: as long as a head."
+    )
     upstreamHeadTimeout: float = _setting("duration", 60.0, "From the end of the request to the response's head; then 504.")
     upstreamTimeout: float = _setting(
         "duration", 60.0, "Longest time without progress of an upstream that reads a request or sends a response."

@@ -27,7 +27,7 @@ from twistproxy.wire.chunked import ChunkedDecoder, encodeChunk, encodeEnd, isAl
 from twistproxy.wire.guard import CHUNKED
 from twistproxy.wire.http1 import End, RequestHead, RequestMemory, RequestReader, ResponseHead, ResponseMemory, ResponseReader
 
-SETTINGS = Settings(maxHeadBytes=400, maxTargetBytes=60, maxHeaderCount=12, maxTrailerBytes=60)
+SETTINGS = Settings(maxHeadBytes=400, maxTargetBytes=60, maxHeaderCount=12, maxFieldBytes=120, maxTrailerBytes=60)
 ROOMY = Settings()
 
 

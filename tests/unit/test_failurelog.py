@@ -88,7 +88,7 @@ class TestFailureLog(ProxyTestCase):
             {
                 "no_healthy_upstream", "limit_unavailable", "auth_unavailable", "plugin_error", "internal", "connect_refused",
                 "connect_timeout", "dns_failure", "tls_failure", "upstream_timeout", "try_timeout", "upstream_reset",
-                "upstream_closed", "upstream_protocol_error", "response_too_large", "status_refused",
+                "upstream_closed", "upstream_protocol_error", "response_head_too_large", "response_too_large", "status_refused",
             },
         )  # fmt: skip
 

@@ -469,6 +469,14 @@ class TestSizes(ProxyTestCase):
         self.assertEqual(self.code(get(b"/", *[b"X: x"] * 4), maxHeaderCount=5), 200)
         self.assertEqual(self.code(get(b"/", *[b"X: x"] * 5)), 431)
 
+    def test_aField(self) -> None:
+        """maxFieldBytes and maxResponseFieldBytes."""
+        self.assertEqual(self.code(get(b"/", b"X: " + b"x" * 19), maxFieldBytes=20, maxResponseFieldBytes=20), 200)
+        self.assertEqual(self.code(get(b"/", b"X: " + b"x" * 20)), 431)
+        for size, code in ((19, 200), (20, 502)):
+            self.origin.script = answer(b"", b"X: " + b"x" * size)
+            self.assertEqual(self.code(get()), code)
+
     def test_theTarget(self) -> None:
         """maxTargetBytes."""
         self.assertEqual(self.code(get(b"/" + b"x" * 99), maxTargetBytes=100), 200)
@@ -556,6 +564,7 @@ class TestSizes(ProxyTestCase):
         self.proxy([short, head(b"X: " + b"x" * 101, b"Content-Length: 0"), b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000],
                    settings={"maxResponseHeadBytes": len(short)})  # fmt: skip
         self.assertEqual([self.code(get()) for _ in range(3)], [200, 502, 502])
+        self.assertEqual(self.accessLog.lines[1:], [(502, "response_head_too_large")] * 2)
 
     def test_anUpstreamsFields(self) -> None:
         """maxResponseHeaderCount."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import httptools
 
-from twistproxy.errors import HEAD_TOO_LARGE, TARGET_TOO_LONG, ProxyError
+from twistproxy.errors import HEAD_TOO_LARGE, RESPONSE_HEAD_TOO_LARGE, TARGET_TOO_LONG, ErrorKind, ProxyError
 from twistproxy.messages import Item
 from twistproxy.settings import Settings
 from twistproxy.wire.guard import (
@@ -249,16 +249,25 @@ def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | N
     @param memory: of heads parsed with the same settings; one that is found there is nobody's to change.
     @raise ProxyError: with the status that the client gets.
     """
-    if memory is None:
-        return _parseRequest(block, settings)
-    head = memory.wholes.recall(block)
+    head = None if memory is None else memory.wholes.recall(block)
     if head is None:
-        plain = _PLAIN_LINE.match(block)
-        if plain is None:
-            return _parseRequest(block, settings)
-        head = _knownRequest(block, plain, settings, memory.lines)
-        memory.wholes.offer(block, head)
+        plain = None if memory is None else _PLAIN_LINE.match(block)
+        if memory is None or plain is None:
+            head = _parseRequest(block, settings)
+        else:
+            head = _knownRequest(block, plain, settings, memory.lines)
+        if settings.maxFieldBytes is not None:
+            _refuseLongFields(head.items, settings.maxFieldBytes, HEAD_TOO_LARGE)
+        if memory is not None and plain is not None:
+            memory.wholes.offer(block, head)
     return head
+
+
+def _refuseLongFields(items: Sequence[Item], most: int, kind: ErrorKind) -> None:
+    """@param most: bytes of a name and its value together."""
+    for _, name, value in items:
+        if len(name) + len(value) > most:
+            raise ProxyError(kind, f"{name[:100].decode('latin-1')}: more than {most} bytes")
 
 
 def _knownRequest(block: bytes, plain: re.Match[bytes], settings: Settings, memory: LineMemory[RequestHead]) -> RequestHead:
@@ -333,7 +342,7 @@ def refusePartialResponseHead(head: bytes | bytearray, settings: Settings, known
     if known < 9 and not any(each.startswith(head[:9]) for each in _VERSIONS):
         raise nonsense("not HTTP/1.0 or 1.1")
     if len(head) > settings.maxResponseHeadBytes:
-        raise nonsense(f"a head of more than {settings.maxResponseHeadBytes} bytes")
+        raise ProxyError(RESPONSE_HEAD_TOO_LARGE, f"more than {settings.maxResponseHeadBytes} bytes")
     if _BARE_LF.search(head, max(0, known - 1)):
         raise nonsense("a line ends in a bare LF")
 
@@ -364,12 +373,16 @@ def parseResponseHead(block: bytes, settings: Settings, toHead: bool, memory: Re
     @param memory: of heads parsed with the same settings.
     @raise ProxyError: 502.
     """
-    if memory is None or toHead:
-        return _parseResponse(block, settings, toHead)
-    head = memory.wholes.recall(block)
+    head = None if memory is None or toHead else memory.wholes.recall(block)
     if head is None:
-        head = _knownResponse(block, settings, memory.lines)
-        memory.wholes.offer(block, head)
+        if memory is None or toHead:
+            head = _parseResponse(block, settings, toHead)
+        else:
+            head = _knownResponse(block, settings, memory.lines)
+        if settings.maxResponseFieldBytes is not None:
+            _refuseLongFields(head.items, settings.maxResponseFieldBytes, RESPONSE_HEAD_TOO_LARGE)
+        if memory is not None and not toHead:
+            memory.wholes.offer(block, head)
     return head
 
 
@@ -393,7 +406,7 @@ def _knownResponse(block: bytes, settings: Settings, memory: LineMemory[Response
 
 def _parseResponse(block: bytes, settings: Settings, toHead: bool) -> ResponseHead:
     if len(block) > settings.maxResponseHeadBytes:
-        raise nonsense(f"a head of more than {settings.maxResponseHeadBytes} bytes")
+        raise ProxyError(RESPONSE_HEAD_TOO_LARGE, f"more than {settings.maxResponseHeadBytes} bytes")
     version = block[:9]
     if version not in _VERSIONS:
         raise nonsense("not HTTP/1.0 or 1.1")
@@ -408,7 +421,7 @@ def _parseResponse(block: bytes, settings: Settings, toHead: bool) -> ResponseHe
         raise nonsense(str(error)) from None
     items = collector.items
     if len(items) > settings.maxResponseHeaderCount:
-        raise nonsense(f"more than {settings.maxResponseHeaderCount} header fields")
+        raise ProxyError(RESPONSE_HEAD_TOO_LARGE, f"more than {settings.maxResponseHeaderCount} header fields")
     found = collector.found
     code = 101 if isSwitch else parser.get_status_code()
     if code < 100:

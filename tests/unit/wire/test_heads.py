@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.errors import BAD_REQUEST, HEAD_TOO_LARGE, TARGET_TOO_LONG, UPSTREAM_PROTOCOL, VERSION_NOT_SUPPORTED, ProxyError
+from twistproxy.errors import (
+    BAD_REQUEST,
+    HEAD_TOO_LARGE,
+    RESPONSE_HEAD_TOO_LARGE,
+    TARGET_TOO_LONG,
+    UPSTREAM_PROTOCOL,
+    VERSION_NOT_SUPPORTED,
+    ProxyError,
+)
 from twistproxy.messages import headerItem
 from twistproxy.settings import Settings
 from twistproxy.wire.guard import CHUNKED, UNTIL_CLOSE
 from twistproxy.wire.heads import (
     RequestHead,
+    RequestMemory,
     ResponseHead,
+    ResponseMemory,
     encodeHead,
     parseRequestHead,
     parseResponseHead,
@@ -121,6 +131,18 @@ class RequestHeadTests(SynchronousTestCase):
         parseRequestHead(block, Settings(maxHeaderCount=2))
         self.assertRefused(HEAD_TOO_LARGE, block, Settings(maxHeaderCount=1))
 
+    def test_eachFieldHasALimit(self) -> None:
+        """Whatever is remembered: a head that comes again, and one whose lines are known."""
+        memory = RequestMemory(16, frozenset())
+        settings = Settings(maxFieldBytes=10)
+        for target in (b"/", b"/", b"/", b"/b", b"/c"):
+            start = b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n"
+            parseRequestHead(start + b"X: 123456789\r\n\r\n", settings, memory)
+            for long in (b"X: 1234567890", b"XX: 123456789"):
+                error = self.assertRaises(ProxyError, parseRequestHead, start + long + b"\r\n\r\n", settings, memory)
+                self.assertIs(error.kind, HEAD_TOO_LARGE)
+        self.assertRefused(HEAD_TOO_LARGE, b"GET / HTTP/1.1\r\nHost: a\r\nX: 1234567890\r\n\r\n", settings)
+
     def test_whatLlhttpRefusesIsBad(self) -> None:
         self.assertRefused(BAD_REQUEST, b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
 
@@ -222,6 +244,12 @@ class ResponseHeadTests(SynchronousTestCase):
     def assertRefused(self, block: bytes, settings: Settings = SETTINGS) -> None:
         self.assertIs(self.assertRaises(ProxyError, parseResponseHead, block, settings, False).kind, UPSTREAM_PROTOCOL)
 
+    def assertTooLarge(self, block: bytes, settings: Settings) -> None:
+        memory = ResponseMemory(16, frozenset())
+        for known in (None, memory, memory, memory):
+            error = self.assertRaises(ProxyError, parseResponseHead, block, settings, False, known)
+            self.assertIs(error.kind, RESPONSE_HEAD_TOO_LARGE)
+
     def test_malformedSwitchIsRefused(self) -> None:
         self.assertRefused(b"HTTP/1.1 1015 x\r\n\r\n")
         self.assertRefused(b"HTTP/1.1 101x\r\n\r\n")
@@ -230,12 +258,18 @@ class ResponseHeadTests(SynchronousTestCase):
     def test_headHasALimit(self) -> None:
         block = b"HTTP/1.1 200 OK\r\nX: a\r\n\r\n"
         parseResponseHead(block, Settings(maxResponseHeadBytes=len(block)), False)
-        self.assertRefused(block, Settings(maxResponseHeadBytes=len(block) - 1))
+        self.assertTooLarge(block, Settings(maxResponseHeadBytes=len(block) - 1))
 
     def test_fieldsHaveALimitOfNumber(self) -> None:
         block = b"HTTP/1.1 200 OK\r\nX: a\r\nX: a\r\n\r\n"
         parseResponseHead(block, Settings(maxResponseHeaderCount=2), False)
-        self.assertRefused(block, Settings(maxResponseHeaderCount=1))
+        self.assertTooLarge(block, Settings(maxResponseHeaderCount=1))
+
+    def test_eachFieldHasALimit(self) -> None:
+        block = b"HTTP/1.1 200 OK\r\nX: 123456789\r\n\r\n"
+        for _ in range(3):
+            parseResponseHead(block, Settings(maxResponseFieldBytes=10), False)
+            self.assertTooLarge(block, Settings(maxResponseFieldBytes=9))
 
     def test_versionIs10Or11(self) -> None:
         for version in (b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b"ICY/1.0 "):
