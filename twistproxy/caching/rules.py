@@ -6,6 +6,7 @@ Where the RFC leaves a choice, the one is made that keeps less: somebody else's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from email.utils import mktime_tz, parsedate_tz
 from typing import Final
@@ -19,6 +20,10 @@ from twistproxy.wire.guard import tokens
 KEPT_STATUSES: Final = frozenset({200, 203, 301, 308})
 """Good answers that may be kept though nothing says how long they stay fresh (RFC 9110 section 15.1). Not 404 and its like,
 which may be a sign of the very failure, nor 206, which is a part."""
+
+_ADDRESS: Final = (b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-prefix")
+_WHO: Final = re.compile(rb'(?:for|by)=(?:"[^"]*"|[^;,"]*)', re.IGNORECASE)
+"""In a Forwarded (RFC 7239)."""
 
 _EVENTS: Final = b"text/event-stream"
 
@@ -145,6 +150,14 @@ def mayGive(terms: Terms, age: float, asked: FrozenHeaders, hasCredentials: bool
         if limit is not None and not control.isBare(name) and stale > limit:
             return False
     return True
+
+
+def address(sent: FrozenHeaders) -> tuple[bytes, ...]:
+    """What a request that is sent on says of the URL that the client asked for: applications make links and choose tenants by
+    it, and do not name it in Vary. Who the client is is left out."""
+    host = b",".join(sent.getRawHeaders(b"x-forwarded-host", ()))
+    forwarded = b",".join(_WHO.sub(b"", each) for each in sent.getRawHeaders(b"forwarded", ()))
+    return host.lower(), forwarded.lower(), *(b",".join(sent.getRawHeaders(name, ())) for name in _ADDRESS)
 
 
 def selectors(names: Sequence[bytes], *messages: FrozenHeaders) -> tuple[tuple[bytes, ...], ...]:

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from twistproxy.caching.conditions import isKnown, updated, withoutBody
 from twistproxy.caching.copying import Copying
-from twistproxy.caching.rules import Terms, mayGive, selectors, termsOf
+from twistproxy.caching.rules import Terms, address, mayGive, selectors, termsOf
 from twistproxy.caching.store import Store
 from twistproxy.delivery import trueOfOutput
 from twistproxy.forwarding import HOP_BY_HOP
@@ -238,11 +238,12 @@ def _keyOf(request: InboundRequest) -> tuple[str, str, bytes]:
     return request.scheme, request.host.lower(), request.target
 
 
-def _wayOf(request: InboundRequest) -> tuple[str, str, bytes]:
+def _wayOf(request: InboundRequest) -> tuple[str | bytes, ...]:
     """Who was to be asked for what, as directors wanted it: what one tenant's upstream said is not another's."""
     standIn, outbound = request.standIn, request.outbound
     assert standIn is not None
-    return standIn.asked, outbound.host.lower() if outbound.hostSet else "", outbound.target
+    host = outbound.host.lower() if outbound.hostSet else ""
+    return standIn.asked, host, outbound.target, *address(FrozenHeaders(outbound.items))
 
 
 def _selectors(request: InboundRequest, names: Sequence[bytes]) -> tuple[tuple[bytes, ...], ...]:

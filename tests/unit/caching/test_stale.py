@@ -363,6 +363,25 @@ class TestForWhom(StaleTestCase):
         self.assertStale(self.get(X_Team="A"))
         self.assertBroken(self.get(X_Team="b"))
 
+    def test_whatAProxyBeforeUsSaysOfTheAddress(self) -> None:
+        """Applications make links, and choose tenants, by it, and say nothing of that by Vary."""
+        self.proxy(settings={"trusted-proxies": "203.0.113.0/24"})
+        one = {"X_Forwarded_Host": "one.example", "X_Forwarded_Prefix": "/a", "X_Forwarded_For": "10.0.0.1"}
+        self.get(**one)
+        self.breaks()
+        self.assertStale(self.get(**{**one, "X_Forwarded_For": "10.0.0.2"}))
+        for name, value in (("Host", "two.example"), ("Prefix", "/b"), ("Port", "8443"), ("Proto", "https")):
+            self.assertBroken(self.get(**{**one, f"X_Forwarded_{name}": value}))
+
+    def test_forwarded(self) -> None:
+        """The same in RFC 7239's words."""
+        words = {"trusted-proxies": "203.0.113.0/24", "read-forwarded": "yes", "forwarded": "yes", "x-forwarded": "no"}
+        self.proxy(settings=words)
+        self.get(Forwarded="for=10.0.0.1;host=one.example")
+        self.breaks()
+        self.assertStale(self.get(Forwarded='for="[2001:db8::1]";host=one.example'))
+        self.assertBroken(self.get(Forwarded="for=10.0.0.1;host=two.example"))
+
     def test_hostsAndTargets(self) -> None:
         self.proxy()
         self.get("/?a=1", Host="one.example")
