@@ -16,6 +16,9 @@ from twistproxy.messages import InboundRequest, Response, isToken
 from twistproxy.units import Duration
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?P<any>\*\.)?(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?\Z")
+_DEFAULT_PORT: Final = re.compile(r"(http://[^/]*):80\Z|(https://[^/]*):443\Z", re.IGNORECASE)
+"""Browsers leave it out."""
+
 _OWN: Final = (
     "Access-Control-Allow-Origin",
     "Access-Control-Allow-Credentials",
@@ -59,6 +62,9 @@ class CORS:
         self._all = "*" in origins
         if self._all and credentials:
             raise ValueError("credentials are for origins that are named, not for *")
+        if credentials and "null" in origins:
+            raise ValueError("credentials are for origins that are named, and null may be anybody's")
+        origins = [_DEFAULT_PORT.sub(r"\1\2", each) for each in origins]
         self._origins = frozenset(each.lower() for each in origins if "*" not in each)
         self._below: list[tuple[str, str]] = []
         for each in origins:

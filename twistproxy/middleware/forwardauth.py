@@ -118,7 +118,11 @@ class ForwardAuth(Service):
         user = Headers(items).get(self._user) if self._user else None
         if user:
             request.state[USER] = user
-        response: Response = await proceed()
+        try:
+            response: Response = await proceed()
+        except ProxyError as failed:
+            failed.headers = [*failed.headers, *((name.decode(), value.decode(errors="replace")) for name, value in told)]
+            raise
         for name, value in told:
             response.headers.addRawHeader(name, value)
         return response

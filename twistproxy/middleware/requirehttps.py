@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from zope.interface import implementer
 
+from twistproxy.errors import ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.publicurl import isBelow, publicOrigin, splitPort
 from twistproxy.units import Duration
 
 _YEAR: Final = 365 * 86400.0
+_ELSEWHERE: Final = re.compile(rb"/\.|[%;\\]")
 
 
 @implementer(IMiddleware)
@@ -55,11 +58,20 @@ class RequireHTTPS:
         if scheme == b"https":
             return self._remembered(proceed) if self._policy else proceed()
         host = splitPort(authority)[0]
-        if not host or request.path == b"*" or (self._exempt and isBelow(request.path, self._exempt)):
+        if not host or request.path == b"*" or self._isExempt(request.path):
             return proceed()
         return Response(self._code, [(b"Location", b"https://" + host + self._port + request.target)])
 
+    def _isExempt(self, path: bytes) -> bool:
+        """Nothing that leads elsewhere, whoever reads it, is."""
+        prefix = self._exempt
+        return bool(prefix) and isBelow(path, prefix) and not _ELSEWHERE.search(path, len(prefix))
+
     async def _remembered(self, proceed: Callable[[], Any]) -> Response:
-        response: Response = await proceed()
+        try:
+            response: Response = await proceed()
+        except ProxyError as error:
+            error.headers = [*error.headers, ("Strict-Transport-Security", self._policy)]
+            raise
         response.headers.setRawHeaders("Strict-Transport-Security", [self._policy])
         return response

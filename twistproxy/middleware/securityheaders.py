@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.errors import ProxyError
 from twistproxy.headeredits import checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response, headerItem
@@ -55,7 +57,7 @@ class SecurityHeaders:
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
-        return proceed().addCallback(self._answered)
+        return proceed().addCallbacks(self._answered, self._failed)
 
     def _answered(self, response: Response) -> Response:
         headers = response.headers
@@ -66,3 +68,10 @@ class SecurityHeaders:
                 if self._overrides or not headers.hasHeader(name):
                     headers.setRawHeaders(name, [value])
         return response
+
+    def _failed(self, failure: Failure) -> Failure:
+        """Error pages are pages too."""
+        error = failure.value
+        if isinstance(error, ProxyError):
+            error.headers = [*error.headers, *((name.decode(), value.decode()) for name, value in self._items)]
+        return failure

@@ -40,6 +40,11 @@ class TestCORS(MiddlewareTestCase):
         for request in (asked(), twice):
             self.assertEqual(self.said(self.around(written, request)), {"Vary": "Origin"})
 
+    def test_portsThatBrowsersLeaveOut(self) -> None:
+        cors = self.build("cors:https\\://App.example\\:443,http\\://*.test\\:80,http\\://c.example\\:443")
+        for origin in ("https://app.example", "http://a.test", "http://c.example:443"):
+            self.assertTrue(cors.isAllowed(origin), origin)
+
     def test_everybody(self) -> None:
         response = self.around("cors:*", asked(b"/", (b"Origin", b"https://who.example")))
         self.assertEqual(self.said(response), {"Allow-Origin": "*"})
@@ -96,4 +101,5 @@ class TestCORS(MiddlewareTestCase):
         for text in ("app.example.com", "https\\://app.example.com/", "https\\://a*.example.com", "https\\://"):
             shown = text.replace("\\", "")
             self.refuses(f"cors:{text}", f"cors: origins: {shown!r} is no origin such as https://app.example.com")
+        self.refuses("cors:null:credentials=yes", "cors: credentials are for origins that are named, and null may be anybody's")
         self.refuses("cors:*:methods=G T", "cors: methods: 'G T' is no name")

@@ -209,6 +209,13 @@ class ForwardAuthTests(MiddlewareTestCase):
         self.assertEqual(answer.headers.getRawHeaders("Set-Cookie"), ["own=1", "session=2"])
         self.assertFalse(answer.headers.hasHeader("X-Own"))
 
+    def test_whatTheClientGetsWithAnErrorPage(self) -> None:
+        """A session that was renewed is lost with its cookie."""
+        auth = FakeUpstream(200, [("Set-Cookie", "session=2"), ("Set-Cookie", "more=3")])
+        harness = self.harness(auth, URL + ":to-client=Set-Cookie", upstream=FakeUpstream().resetAfter(0))
+        answer = harness.get("/")
+        self.assertEqual((answer.status, answer.headers.getRawHeaders("Set-Cookie")), (502, ["session=2", "more=3"]))
+
     def test_whatIsSent(self) -> None:
         auth = FakeUpstream()
         harness = self.harness(auth, URL + ":send=Cookie")

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import asked, built
-from twistproxy.errors import ConfigurationError
+from twistproxy.errors import CONNECT_REFUSED, ConfigurationError, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
 
@@ -49,11 +49,23 @@ class RequireHTTPSTests(SynchronousTestCase):
             self.assertEqual((answer.code, answer.headers.get("strict-transport-security")), (200, policy))
         self.assertIsNone(self.around("require-https", asked()).headers.get("strict-transport-security"), "not by HTTP")
 
+    def test_errorPagesAreRememberedToo(self) -> None:
+        async def proceed() -> Response:
+            raise ProxyError(CONNECT_REFUSED)
+
+        waiting: Any = built(IMiddleware, "require-https:hsts=10m").around(asked(scheme="https"), proceed)
+        error = self.assertRaises(ProxyError, waiting.send, None)
+        self.assertEqual(error.headers, [("Strict-Transport-Security", "max-age=600")])
+
     def test_certificatesMayBeAskedForByHTTP(self) -> None:
         for target, code in [
             (b"/.well-known/acme-challenge/x", 200),
             (b"/.well-known/acme-challenges", 308),
             (b"/x/.well-known/acme-challenge/x", 308),
+            (b"/.well-known/acme-challenge/../../account", 308),
+            (b"/.well-known/acme-challenge/..%2f..%2faccount", 308),
+            (b"/.well-known/acme-challenge/..;/..;/account", 308),
+            (b"/.well-known/acme-challenge/..\\..\\account", 308),
         ]:
             self.assertEqual(self.around("require-https", asked(target)).code, code, target)
         self.assertEqual(self.around("require-https:exempt=", asked(b"/.well-known/acme-challenge/x")).code, 308)

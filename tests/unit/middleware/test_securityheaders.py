@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
+
 from tests.unit.builtin import MiddlewareTestCase, answered, items
-from twistproxy.errors import ConfigurationError
+from twistproxy.errors import CONNECT_REFUSED, ConfigurationError, ProxyError
 
 
 class TestSecurityHeaders(MiddlewareTestCase):
@@ -36,6 +38,12 @@ class TestSecurityHeaders(MiddlewareTestCase):
     def test_aSwitchOfProtocolsIsNoPage(self) -> None:
         self.answer = answered(101, (b"Server", b"Old/1.0"))
         self.assertEqual(items(self.around("security-headers").headers), [])
+
+    def test_errorPagesToo(self) -> None:
+        self.proceed = lambda: fail(ProxyError(CONNECT_REFUSED, "", [("Retry-After", "1")]))  # type: ignore[method-assign,assignment,return-value]
+        self.assertIs(self.around("security-headers:frames=deny:referrer="), CONNECT_REFUSED)
+        want = [("Retry-After", "1"), ("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY")]
+        self.assertEqual(self.error.headers, want)
 
     def test_mistakes(self) -> None:
         written = {"use": "security-headers", "csp": "a\r\nSet-Cookie: b"}
