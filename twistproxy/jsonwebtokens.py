@@ -132,11 +132,11 @@ class Judge:
     """Judges tokens."""
 
     def __init__(
-        self, algorithms: Sequence[str], issuer: str, audience: Sequence[str], require: Sequence[str], leeway: float
+        self, algorithms: Sequence[str], issuer: Sequence[str], audience: Sequence[str], require: Sequence[str], leeway: float
     ) -> None:
         """@param leeway: seconds by which clocks may differ."""
         self._algorithms = frozenset(algorithms)
-        self._issuer = issuer or None
+        self._issuer = list(issuer) or None
         self._audience = list(audience) or None
         self._require = list(require)
         self._leeway = leeway
@@ -190,17 +190,32 @@ def claimText(claims: Mapping[str, Any], name: str) -> str | None:
 
     @raise TokenRefused: when it cannot be told in a header without ambiguity.
     """
-    value: Any = claims.get(name)
-    if value is None and "." in name:
-        value = claims
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+    value = _claim(claims, name)
     if value is None:
         return None
-    parts = value if isinstance(value, list) else [value]
-    texts = [json.dumps(each) if isinstance(each, (bool, int, float)) else each for each in parts]
+    texts = _texts(value)
     if not all(isinstance(each, str) and each.isprintable() and each == each.strip() for each in texts):
         raise TokenRefused("The token has a claim that no header can tell")
     if isinstance(value, list) and any("," in each for each in texts):
         raise TokenRefused("The token has a claim that no header can tell")
     return ",".join(texts)
+
+
+def hasClaim(claims: Mapping[str, Any], name: str, value: str) -> bool:
+    """Whether a claim, by a name as L{claimText} takes it, is this, or a list that has it."""
+    return value in _texts(_claim(claims, name))
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> Any:
+    value: Any = claims.get(name)
+    if value is None and "." in name:
+        value = claims
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _texts(value: Any) -> list[Any]:
+    """Each of it as text, but for what has a structure of its own, and null."""
+    parts = value if isinstance(value, list) else [value]
+    return [json.dumps(each) if isinstance(each, (bool, int, float)) else each for each in parts]

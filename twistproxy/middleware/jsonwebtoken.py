@@ -30,8 +30,9 @@ class JSONWebToken(Service):
     """Let requests with a good JSON Web Token pass, as jwt:jwks=https\\://login.example/jwks.json:algorithms=RS256. It stands
     behind Authorization: Bearer, or in a cookie. Needs PyJWT: pip install "twistproxy[jwt]".
 
-    Others get a 401 that says in WWW-Authenticate what is wrong (RFC 6750), or a 403 when a scope is missing. A token with
-    an audience is good only for audience. What C{set} names is taken out of the client's request first, in every spelling.
+    Others get a 401 that says in WWW-Authenticate what is wrong (RFC 6750), or a 403 when a scope or a claim's value is missing.
+    A token with an audience is good only for audience. What C{set} names is taken out of the client's request first, in every
+    spelling.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class JSONWebToken(Service):
         algorithms: Sequence[str],
         key: Secret | None = None,
         jwks: str = "",
-        issuer: str = "",
+        issuer: Sequence[str] = (),
         audience: Sequence[str] = (),
         require: Sequence[str] = ("exp",),
         scope: Sequence[str] = (),
+        claims: Mapping[str, str] | None = None,
         set: Mapping[str, str] | None = None,
         user: str = "sub",
         cookie: str = "",
@@ -60,10 +62,11 @@ class JSONWebToken(Service):
         @param algorithms: those that are believed, such as RS256,ES256; never what only the token says.
         @param key: the secret (HS256 and the like, file:PATH for a file), or the public key as PEM.
         @param jwks: or a JWK set: a file, or a URL at which it is.
-        @param issuer: who must have made the token (iss).
+        @param issuer: who must have made the token (iss): one of these.
         @param audience: for whom it must be (aud): one of these.
         @param require: claims that it must have.
         @param scope: scopes that it must have, all of them.
+        @param claims: values that claims must have, or have among others, all of them, as realm_access.roles=admin.
         @param set: headers for the upstream by claims, as X-User=sub,X-Roles=realm_access.roles.
         @param user: the claim that names the user in access logs.
         @param cookie: where the token may be as well.
@@ -77,7 +80,7 @@ class JSONWebToken(Service):
         @raise ValueError: with a sentence for the person who wrote it.
         """
         try:
-            from twistproxy.jsonwebtokens import Judge, KeySet, checkAlgorithms, checkScope, claimText, scopesOf
+            from twistproxy.jsonwebtokens import Judge, KeySet, checkAlgorithms, checkScope, claimText, hasClaim, scopesOf
             from twistproxy.keycache import KeyCache
         except ImportError:
             raise ValueError('PyJWT is not installed: pip install "twistproxy[jwt]"') from None
@@ -88,7 +91,7 @@ class JSONWebToken(Service):
         if '"' in realm or "\\" in realm or not (realm.isascii() and realm.isprintable()):
             raise ValueError("realm: has a character that it cannot")
         self._judge = Judge(algorithms, issuer, audience, require, leeway)
-        self._claimText, self._scopesOf = claimText, scopesOf
+        self._claimText, self._scopesOf, self._hasClaim = claimText, scopesOf, hasClaim
         self._keys: KeySet | None = None
         self._cache: KeyCache | None = None
         if key is not None:
@@ -117,6 +120,7 @@ class JSONWebToken(Service):
         checkedNames("set", self._set)
         self._own = OwnHeaders(list(self._set))
         self._scope = frozenset(scope)
+        self._wanted = dict(claims or {})
         self._user = user
         self._cookie = keyFrom(f"cookie:{cookie}") if cookie else None
         self._realm = realm
@@ -175,6 +179,8 @@ class JSONWebToken(Service):
             raise self._refusal(UNAUTHORIZED, str(error), "invalid_token") from None
         if not self._scope <= self._scopesOf(claims):
             raise self._refusal(FORBIDDEN, "The token lacks a scope", "insufficient_scope")
+        if not all(self._hasClaim(claims, name, value) for name, value in self._wanted.items()):
+            raise self._refusal(FORBIDDEN, "The token is not for this", "insufficient_scope")
         for name, text in texts.items():
             if text is not None:
                 request.outbound.headers.setRawHeaders(name, [text])
@@ -196,7 +202,7 @@ class JSONWebToken(Service):
         challenge = f'Bearer realm="{self._realm}"'
         if error:
             challenge += f', error="{error}", error_description="{description}"'
-        if error == "insufficient_scope":
+        if error == "insufficient_scope" and self._scope:
             challenge += f', scope="{" ".join(sorted(self._scope))}"'
         return ProxyError(kind, f"jwt: {description}", [("WWW-Authenticate", challenge)])
 

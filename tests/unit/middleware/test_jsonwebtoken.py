@@ -75,6 +75,7 @@ class TokenTests(MiddlewareTestCase):
             (HS, token()),
             ({**HS, "issuer": "me", "audience": ["a", "b"]}, token(iss="me", aud="b")),
             ({"use": "jwt", "algorithms": ["ES256"], "key": PEM}, token(PRIVATE, "ES256")),
+            ({**HS, "issuer": ["you", "me"]}, token(iss="me")),
             (HS, token(exp=time.time() - 5)),
         ]:
             request = bearing(text)
@@ -93,6 +94,7 @@ class TokenTests(MiddlewareTestCase):
         self.invalid(HS, token(nbf=time.time() + 60), "is not valid yet")
         self.invalid(HS, token(drop="exp"), "lacks a claim")
         self.invalid({**HS, "issuer": "me"}, token(iss="you"), "is from somebody else")
+        self.invalid({**HS, "issuer": ["a", "me"]}, token(iss="m"), "is from somebody else")
         self.invalid({**HS, "issuer": "me"}, token(), "lacks a claim")
         self.invalid({**HS, "audience": ["me"]}, token(aud="you"), "is for somebody else")
         self.invalid(HS, token(aud="you"), "is for somebody else")
@@ -144,6 +146,16 @@ class TokenTests(MiddlewareTestCase):
         self.refused(written, bearing(token()), words, FORBIDDEN)
         self.assertEqual(scopesOf({"scope": 1}), frozenset())
 
+    def test_claimsThatItMustHave(self) -> None:
+        written = {**HS, "claims": {"realm.roles": "admin", "verified": "true"}}
+        for claims in ({"realm": {"roles": ["user", "admin"]}}, {"realm": {"roles": "admin"}}):
+            self.assertIsInstance(self.around(written, bearing(token(verified=True, **claims))), Response)
+        self.proceeded = 0
+        words = 'error="insufficient_scope", error_description="The token is not for this"'
+        for bad in ({}, {"realm": {"roles": ["admins"]}}, {"realm": "admin"}, {"realm": {"roles": {"admin": 1}}}):
+            self.refused(written, bearing(token(verified=True, **bad)), words, FORBIDDEN)
+        self.refused(written, bearing(token(realm={"roles": "admin"}, verified="yes")), words, FORBIDDEN)
+
     def test_headersForTheUpstream(self) -> None:
         """They are the token's word only, in whatever spelling (edge case 2)."""
         written = {**HS, "set": {"X-User": "sub", "X-Roles": "realm.roles", "X-Admin": "admin"}, "optional": True}
@@ -194,7 +206,7 @@ class TokenTests(MiddlewareTestCase):
     @settings(max_examples=60, deadline=None)
     @given(st.text(max_size=60) | st.lists(st.text("eyJhbGciOi.{}[]\":", max_size=30), min_size=3, max_size=3).map(".".join))
     def test_nothingBreaksIt(self, text: str) -> None:
-        judge = Judge(["HS256"], "", (), ("exp",), 0)
+        judge = Judge(["HS256"], (), (), ("exp",), 0)
         try:
             algorithm, _ = judge.keyId(text)
             judge.claims(text, algorithm, SECRET.encode())
