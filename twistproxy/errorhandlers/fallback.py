@@ -108,11 +108,13 @@ class Fallback:
 
     def _answered(self, response: Response, request: InboundRequest, started: float) -> Response:
         if response.code in self._on:
-            found = self._earlier(request, response.code, f"status-{response.code}")
-            if found is not None:
-                self._tell(request, f"status-{response.code}", "", "an earlier answer")
-                return found
-            return self._instead(response.code) if self._isAnswering else response
+            found, by = self._earlier(request, response.code, f"status-{response.code}"), "an earlier answer"
+            if found is None and self._isAnswering:
+                found, by = self._instead(response.code), "fallback"
+            if found is None:
+                return response
+            self._tell(request, f"status-{response.code}", "", by)
+            return found
         standIn = request.standIn
         if self.stale is not None and response.upstream is not None and (standIn is None or standIn.insteadOf is None):
             self.stale.answered(request, response, started)

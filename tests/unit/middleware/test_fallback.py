@@ -29,8 +29,10 @@ class TestFallback(MiddlewareTestCase):
 
     def test_insteadOfAnAnswer(self) -> None:
         self.answer = answered(503, (b"X-Secret", b"yes"), body=b"stack trace")
-        response = self.around("fallback:later")
+        with capturedLogs() as logged:
+            response = self.around("fallback:later")
         self.assertEqual((response.code, response.body.contents, response.upstream), (503, b"later", None))
+        self.assertEqual([(each["reason"], each["by"]) for each in logged], [("status-503", "fallback")])
         self.assertFalse(response.headers.hasHeader("X-Secret"))
 
     def test_othersPass(self) -> None:
