@@ -18,8 +18,9 @@ from twistproxy.hooks import label
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.verify import verifyPlugin
 from twistproxy.messages import Upstream
+from twistproxy.networks import Network
 from twistproxy.routing import RouteMatch
-from twistproxy.settings import Network, Settings
+from twistproxy.settings import Settings
 from twistproxy.tls.config import BY_DEFAULT, ServerTLS, UpstreamTLS
 from twistproxy.wire.proxyprotocol import Version
 

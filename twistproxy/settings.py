@@ -8,29 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, Literal
 
 from attrs import Attribute, evolve, field, fields, frozen
 
+from twistproxy.networks import Network, parseNetworks
 from twistproxy.units import formatDuration, formatSize, parseDuration, parseSize
-
-
-@frozen
-class UnixPeers:
-    """Stands among networks for all peers over UNIX sockets, which have no address."""
-
-    version: int = 0
-
-    def __contains__(self, address: object) -> bool:
-        return False
-
-    def __str__(self) -> str:
-        return "unix"
-
-
-Network = IPv4Network | IPv6Network | UnixPeers
-UNIX_PEERS: Final = UnixPeers()
 
 _DOCUMENTATION: Final = "documentation"
 _KIND: Final = "kind"
@@ -268,22 +251,6 @@ def parseYesNo(text: str) -> bool:
     if text.lower() in _NO:
         return False
     raise ValueError(f"{text!r} is neither yes nor no")
-
-
-def parseNetworks(text: str) -> tuple[Network, ...]:
-    """Networks or addresses, separated by commas; C{unix} for peers over UNIX sockets.
-
-    @raise ValueError: with a sentence for the person who wrote it.
-    """
-    words = [each.strip() for each in text.split(",") if each.strip()]
-    return tuple(UNIX_PEERS if each == "unix" else _network(each) for each in words)
-
-
-def _network(text: str) -> Network:
-    """One of mapped IPv4 addresses is that of the IPv4 addresses: clients' are known as such."""
-    made = ip_network(text, strict=False)
-    mapped = made.network_address.ipv4_mapped if isinstance(made, IPv6Network) and made.prefixlen >= 96 else None
-    return made if mapped is None else IPv4Network((mapped, made.prefixlen - 96))
 
 
 def parseSetting(description: SettingDescription, text: str) -> Any:

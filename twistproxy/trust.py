@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import ip_address
 
 from attrs import field, frozen
 
 from twistproxy.messages import Address
-from twistproxy.settings import UNIX_PEERS, Network, Settings
-
-
-@lru_cache(maxsize=4096)
-def _isTrusted(host: str, networks: tuple[Network, ...]) -> bool:
-    if not host:
-        return UNIX_PEERS in networks
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return any(address.version == network.version and address in network for network in networks)
-
-
-def isTrusted(host: str, networks: tuple[Network, ...]) -> bool:
-    """Whether C{host}, an IP address as text, is in one of C{networks}; without one it is a UNIX socket's peer."""
-    return bool(networks) and _isTrusted(host, networks)
+from twistproxy.networks import Network, NetworkSet
+from twistproxy.settings import Settings
 
 
 @frozen
@@ -46,10 +28,15 @@ class Trust:
     readsForwarded: bool = False
     tells: bool = True
     isNobody: bool = field(init=False)
+    _members: NetworkSet = field(init=False, eq=False, repr=False)
 
     @isNobody.default
     def _isNobody(self) -> bool:
         return not (self.networks or self.hops)
+
+    @_members.default
+    def _makeMembers(self) -> NetworkSet:
+        return NetworkSet(self.networks)
 
     @classmethod
     def of(cls, settings: Settings) -> Trust:
@@ -61,7 +48,7 @@ class Trust:
 
         @param hop: 0 for the peer, 1 for who connected to that, and so on.
         """
-        return hop < self.hops or isTrusted(host, self.networks)
+        return hop < self.hops or host in self._members
 
 
 NOBODY = Trust()

@@ -21,8 +21,9 @@ from twistproxy.config import (
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
+from twistproxy.networks import UNIX_PEERS
 from twistproxy.routing import RouteMatch
-from twistproxy.settings import UNIX_PEERS, Settings
+from twistproxy.settings import Settings
 
 URL = "http://127.0.0.1:9000"
 

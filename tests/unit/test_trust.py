@@ -7,23 +7,13 @@ from ipaddress import ip_network
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.messages import Address
-from twistproxy.settings import UNIX_PEERS, Settings
-from twistproxy.trust import NOBODY, Trust, clientAddress, clientAt, isTrusted
+from twistproxy.settings import Settings
+from twistproxy.trust import NOBODY, Trust, clientAddress, clientAt
 
 INNER = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
 
 class TestAddresses(SynchronousTestCase):
-    def test_trust(self) -> None:
-        for host, want in (
-            ("10.1.2.3", True), ("11.0.0.1", False), ("fd00::1", True), ("fe80::1", False), ("::ffff:10.0.0.1", True),
-            ("nonsense", False), ("", False),
-        ):  # fmt: skip
-            self.assertEqual(isTrusted(host, INNER), want, host)
-        self.assertFalse(isTrusted("10.0.0.1", ()))
-        self.assertTrue(isTrusted("", (*INNER, UNIX_PEERS)))
-        self.assertFalse(isTrusted("10.0.0.1", (UNIX_PEERS,)))
-
     def test_nobody(self) -> None:
         self.assertFalse(NOBODY.trusts("127.0.0.1"))
         self.assertFalse(NOBODY.trusts(""))

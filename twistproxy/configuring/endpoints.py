@@ -14,7 +14,8 @@ from twistproxy.config import ListenerConfig
 from twistproxy.configuring.reading import Reader
 from twistproxy.configuring.tls import readServerTLS, splitTLS, tableOfTLS
 from twistproxy.loader.strings import PluginString, formatPluginString, parsePluginString
-from twistproxy.settings import Network, parseNetworks, parseYesNo
+from twistproxy.networks import Network, parseNetworks
+from twistproxy.settings import parseYesNo
 from twistproxy.suggest import didYouMean, nearest
 
 _PATH_OPTIONS: Final = frozenset({"privateKey", "certKey", "extraCertChain", "dhParameters"})

@@ -10,8 +10,7 @@ from zope.interface import implementer
 from twistproxy.errors import FORBIDDEN, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest
-from twistproxy.settings import Network, parseNetworks
-from twistproxy.trust import isTrusted
+from twistproxy.networks import NetworkSet, parseNetworks
 
 
 @implementer(IMiddleware)
@@ -35,13 +34,13 @@ class IPFilter:
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
         host = request.client.host
-        if isTrusted(host, self._deny) or (self._allow and not isTrusted(host, self._allow)):
+        if host in self._deny or (self._allow and host not in self._allow):
             raise ProxyError(FORBIDDEN, f"ip-filter: {request.client}")
         return proceed()
 
 
-def _networks(name: str, written: Sequence[str]) -> tuple[Network, ...]:
+def _networks(name: str, written: Sequence[str]) -> NetworkSet:
     try:
-        return parseNetworks(",".join(written))
+        return NetworkSet(parseNetworks(",".join(written)))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

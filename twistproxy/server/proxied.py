@@ -16,9 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from twistproxy.engine import Engine
-from twistproxy.settings import Network
+from twistproxy.networks import Network, NetworkSet
 from twistproxy.sweep import NEVER
-from twistproxy.trust import isTrusted
 from twistproxy.wire.proxyprotocol import ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 
 _log: Final = Logger(namespace="twistproxy.error")
@@ -51,7 +50,7 @@ class ProxyProtocolFactory(Factory):
     def __init__(self, engine: Engine, senders: tuple[Network, ...], factory: IProtocolFactory) -> None:
         """@param senders: who sends a header."""
         self._engine = engine
-        self._senders = senders
+        self._senders = NetworkSet(senders)
         self._factory: Any = factory
 
     def doStart(self) -> None:
@@ -65,7 +64,7 @@ class ProxyProtocolFactory(Factory):
     def buildProtocol(self, addr: Any) -> Any:
         """A protocol that reads the header; of a peer that is not listed, the other factory's at once."""
         host = getattr(addr, "host", "")
-        if not isTrusted(host if isinstance(host, str) else "", self._senders):
+        if (host if isinstance(host, str) else "") not in self._senders:
             return self._factory.buildProtocol(addr)
         return HeaderReceiver(self._engine, self._factory, addr)
 

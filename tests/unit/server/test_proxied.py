@@ -14,8 +14,8 @@ from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, Client, ProxyTestCase, get
 from twistproxy.health.announcing import AnnouncingFactory
 from twistproxy.messages import Address
+from twistproxy.networks import UNIX_PEERS
 from twistproxy.server.proxied import ProxiedReactor
-from twistproxy.settings import UNIX_PEERS
 from twistproxy.testing import RawClient
 from twistproxy.testing.peers import RawClientFactory
 from twistproxy.tls.config import CertificateFiles, ServerTLS
