@@ -82,6 +82,10 @@ class OwnHeaders:
         """
         self._edits = HeaderEdits(remove=names) if names else None
 
+    def has(self, name: bytes) -> bool:
+        """Whether this is one."""
+        return self._edits is not None and self._edits.removes(name)
+
     def take(self, request: InboundRequest) -> None:
         """Nobody has said anything in them yet."""
         if self._edits is not None:

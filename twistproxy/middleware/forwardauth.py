@@ -32,8 +32,14 @@ _NOT_SENT: Final = HeaderEdits(
 """Of the client's headers: what is true of its request only, and what could make the server judge another one. So could any
 X-Forwarded-* that no proxy has written."""
 
+_CREDENTIALS: Final = frozenset({b"authorization", b"cookie"})
+"""What a server judges by; it gets them even where the upstream gets others from it."""
+
 _ASKING: Final = b"X-Forward-Auth-Asking"
 """The header of a question by which one that comes back is known."""
+
+
+_Pairs = list[tuple[bytes, bytes]]
 
 
 @implementer(IMiddleware)
@@ -60,7 +66,8 @@ class ForwardAuth(Service):
         """
         @param url: of the server; redirects are not followed.
         @param copy: headers of its answer that the upstream gets; a star at the end of a name stands for anything.
-        @param send: the client's headers that it gets; by default all but those that copy names.
+        @param send: the client's headers that it gets; by default all but those that copy names, of which it gets
+            Authorization and Cookie.
         @param toClient: headers of an answer 2xx that the client gets, such as Set-Cookie.
         @param user: the header of an answer 2xx that names the user, for access logs.
         @param timeout: for all of an answer.
@@ -97,11 +104,12 @@ class ForwardAuth(Service):
     async def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Response:
         """L{IMiddleware.around}."""
         headers = request.outbound.headers
+        question = self._question(request)
         self._own.take(request)
         if self._mark in request.headers.getRawHeaders(_ASKING, ()):
             raise ProxyError(AUTH_UNAVAILABLE, "forward-auth: asks itself: url leads to where it is asked")
         try:
-            items, refusal = await within(self._ask(request), self._timeout, self._reactor)
+            items, refusal = await within(self._ask(question), self._timeout, self._reactor)
         except CancelledError:
             raise  # the client left
         except Exception as error:
@@ -127,12 +135,12 @@ class ForwardAuth(Service):
             response.headers.addRawHeader(name, value)
         return response
 
-    async def _ask(self, request: InboundRequest) -> tuple[list[tuple[bytes, bytes]], Response | None]:
+    async def _ask(self, question: _Pairs) -> tuple[_Pairs, Response | None]:
         """The headers of the answer, and what the client gets of it if it may not pass."""
         from twisted.web.http_headers import Headers as AgentHeaders
 
         sent = AgentHeaders()
-        for name, value in self._question(request):
+        for name, value in question:
             sent.addRawHeader(name, value)
         answer = await self._agent.request(b"GET", self._url, sent)
         body = await readLimited(answer, _MAX_BYTES)
@@ -144,7 +152,7 @@ class ForwardAuth(Service):
             raise ValueError("it answered 304, which was not asked for")
         return items, Response(answer.code, items, body)
 
-    def _question(self, request: InboundRequest) -> list[tuple[bytes, bytes]]:
+    def _question(self, request: InboundRequest) -> _Pairs:
         """The headers of the question."""
         scheme, host = publicOrigin(request)
         headers = request.outbound.headers.copy()
@@ -155,12 +163,13 @@ class ForwardAuth(Service):
             for lower, name, value in headers.items
             if (self._sent is None or self._sent.has(name) or lower == _ASKING.lower())
             and (lower in FORWARDING or not lower.replace(b"_", b"-").startswith(b"x-forwarded-"))
+            and (lower in _CREDENTIALS or not self._own.has(lower))
         ]
         method, target = request.method, request.target
         return [
             *items,
             (_ASKING, self._mark),
-            (b"X-Forwarded-For", passed),
+            *([(b"X-Forwarded-For", passed)] if passed else []),
             (b"X-Forwarded-Method", method),
             (b"X-Forwarded-Proto", scheme),
             (b"X-Forwarded-Host", host),

@@ -118,6 +118,16 @@ class ForwardAuthTests(MiddlewareTestCase):
             self.assertFalse(auth.requests[-1].headers.hasHeader("Remote-User"))
             self.assertFalse(sent.hasHeader("Other"))
 
+    def test_credentialsThatAreExchanged(self) -> None:
+        """The server has to see by what it judges, and the upstream gets what the server says instead (oauth2-proxy)."""
+        auth = FakeUpstream().respond(200, {"Authorization": "Bearer new"}).respond(200)
+        harness = self.harness(auth, URL + ":copy=Authorization,Remote-User")
+        for expected in (["Bearer new"], None):
+            harness.get("/", {"Authorization": "Bearer old", "Remote-User": "root"})
+            self.assertEqual(auth.requests[-1].headers.getRawHeaders("Authorization"), ["Bearer old"])
+            self.assertFalse(auth.requests[-1].headers.hasHeader("Remote-User"))
+            self.assertEqual(harness.upstream.requests[-1].headers.getRawHeaders("Authorization"), expected)
+
     def test_whoMayNot(self) -> None:
         auth = FakeUpstream()
         auth.respond(302, [("Location", "https://login/?x"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Keep-Alive", "9")])
