@@ -311,7 +311,7 @@ class Engine:
         @param transport: its own.
         """
         header = getattr(peer, "header", None)
-        return identify(addressOf(peer), scheme, self.trust, destination, transport, header, self)
+        return identify(peer, scheme, self.trust, destination, transport, header, self)
 
     def known(self, upstream: Upstream) -> Upstream:
         """The upstream of that key that the configuration has, so that counters are shared; else C{upstream} itself."""

@@ -18,8 +18,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 from weakref import WeakKeyDictionary, ref
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport, ISystemHandle
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 _log: Final = Logger(namespace="twistproxy.error")
@@ -29,6 +32,9 @@ HIGH_WATER: Final = 64 << 10
 
 _JOINED: Final = 32 << 10
 """Pieces up to this size together are joined: cheaper than handing over a vector of them."""
+
+_DONE: Final = Failure(ConnectionDone())
+"""As in Twisted one for all."""
 
 
 class WritingOwner(Protocol):
@@ -70,6 +76,11 @@ class Writer(Protocol):
 
     def stop(self) -> None:
         """Let go of the transport, which keeps what is in its buffer: needed before it is closed. Flushes."""
+
+    def close(self) -> None:
+        """Let go of the transport and close it, when the turn is over and what was written is sent. Its owner is told once
+        more to pause if some of that may have to wait.
+        """
 
     def reset(self) -> None:
         """Reset the connection once the transport's buffer is empty. Its C{loseConnection} would send a FIN first,
@@ -170,6 +181,12 @@ class PlainWriter:
         """L{Writer.stop}."""
         self._transport.unregisterProducer()
 
+    def close(self) -> None:
+        """L{Writer.close}."""
+        self.stop()
+        self._owner.writingPaused()
+        self._transport.loseConnection()
+
     def reset(self) -> None:
         """L{Writer.reset}; a buffer that is not full counts as empty."""
         self._resetting = self._paused
@@ -198,7 +215,9 @@ class PlainWriter:
 class EagerWriter:
     """Sends on the socket, at the end of the turn, whenever the transport's buffer is empty."""
 
-    __slots__ = ("_batch", "_held", "_owner", "_paused", "_pending", "_resetting", "_size", "_socket", "_transport")
+    __slots__ = (
+        "_batch", "_closing", "_held", "_owner", "_paused", "_pending", "_resetting", "_size", "_socket", "_transport",
+    )  # fmt: skip
 
     def __init__(self, transport: Any, owner: WritingOwner) -> None:
         self._transport = transport
@@ -210,6 +229,7 @@ class EagerWriter:
         self._held = 0  # at most this much is in the transport's buffer
         self._paused = False
         self._resetting = False
+        self._closing = False
         transport.registerProducer(self, False)
 
     @property
@@ -242,6 +262,8 @@ class EagerWriter:
         """L{Writer.flush}."""
         pieces, size = self._pending, self._size
         if not pieces:
+            if self._closing:
+                self._close()
             return
         self._pending = []
         try:
@@ -258,6 +280,8 @@ class EagerWriter:
             sent = 0  # a full socket; or a broken one, which the transport will find out about by itself
         if sent != size:
             self._hold(_rest(pieces, sent))
+        if self._closing:
+            self._close()
 
     def _hold(self, pieces: list[bytes]) -> None:
         self._held += sum(map(len, pieces))
@@ -273,11 +297,31 @@ class EagerWriter:
 
     def stop(self) -> None:
         """L{Writer.stop}."""
+        self._closing = False
         self.flush()
         self._transport.unregisterProducer()
 
+    def close(self) -> None:
+        """L{Writer.close}."""
+        if not (self._pending or self._closing):
+            self._batch.add(self)
+        self._closing = True
+
+    def _close(self) -> None:
+        """The turn is over, and the kernel has all that is not in the transport's buffer."""
+        self._closing = False
+        transport = self._transport
+        transport.unregisterProducer()
+        if self._held:
+            self._owner.writingPaused()
+        elif isinstance(transport, Connection):
+            transport.connectionLost(_DONE)  # as loseConnection would have it done a turn later, after three more system calls
+            return
+        transport.loseConnection()
+
     def reset(self) -> None:
         """L{Writer.reset}."""
+        self._closing = False
         self.flush()
         self._resetting = self._held > 0
         if not self._held:
@@ -294,6 +338,7 @@ class EagerWriter:
 
     def stopProducing(self) -> None:
         """The connection is lost; its protocol is told."""
+        self._closing = False
 
 
 class _ClosedWriter:
@@ -314,6 +359,9 @@ class _ClosedWriter:
 
     def stop(self) -> None:
         """L{Writer.stop}."""
+
+    def close(self) -> None:
+        """L{Writer.close}: it is."""
 
     def reset(self) -> None:
         """L{Writer.reset}."""

@@ -44,7 +44,7 @@ class Transport:
         self.buffer = b""
         self.producer: Any = None
         self.streaming: bool | None = None
-        self.aborted = 0
+        self.aborted = self.closed = 0
 
     def getHandle(self) -> Socket:
         return self.handle
@@ -65,6 +65,9 @@ class Transport:
 
     def abortConnection(self) -> None:
         self.aborted += 1
+
+    def loseConnection(self) -> None:
+        self.closed += 1
 
     def empty(self) -> None:
         self.buffer = b""
@@ -104,6 +107,28 @@ class WriterTests:
     def full(self: Any) -> None:
         """The socket takes nothing more."""
         self.socket.room = [OSError(errno.EAGAIN, "full")] * 100
+
+    def test_closesBehindWhatWasWritten(self: Any) -> None:
+        self.writer.write([b"a"])
+        self.writer.close()
+        self.endTurn()
+        self.assertEqual((self.socket.taken or self.transport.buffer, self.transport.closed), (b"a", 1))
+        self.assertEqual(self.transport.producer, None)
+        self.endTurn()
+        self.assertEqual(self.transport.closed, 1)
+
+    def test_closesWithNothingWritten(self: Any) -> None:
+        self.writer.close()
+        self.endTurn()
+        self.assertEqual(self.transport.closed, 1)
+
+    def test_tellsThatNotAllIsSent(self: Any) -> None:
+        self.socket.room = [1, OSError(errno.EAGAIN, "full")]
+        self.writer.write([b"ab"])
+        self.writer.close()
+        self.endTurn()
+        self.assertEqual((self.socket.taken + self.transport.buffer, self.transport.closed), (b"ab", 1))
+        self.assertEqual(self.owner.told, ["paused"])
 
     def test_pausedOnceAndResumed(self: Any) -> None:
         self.full()
@@ -208,6 +233,27 @@ class EagerWriterTests(WriterTests, SynchronousTestCase):
         self.assertEqual(len(self.transport.reactor.getDelayedCalls()), 1)
         self.endTurn()
         self.assertEqual(self.socket.taken, b"xxxx")
+
+    def test_closesAtTheEndOfTheTurn(self) -> None:
+        """In the turn in which that is asked for there is time for everything else."""
+        for written in ([b"a"], []):
+            if written:
+                self.writer.write(written)
+            self.writer.close()
+            self.writer.close()
+            self.assertEqual((self.socket.taken, self.transport.closed, self.owner.told), (b"", 0, []))
+            self.endTurn()
+            self.assertEqual((self.socket.taken, self.transport.closed, self.owner.told), (b"".join(written), 1, []))
+            self.setUp()
+
+    def test_doesNotCloseWhatEndsOtherwise(self) -> None:
+        for end in ("stop", "reset", "stopProducing"):
+            self.writer.write([b"a"])
+            self.writer.close()
+            getattr(self.writer, end)()
+            self.endTurn()
+            self.assertEqual((self.socket.taken, self.transport.closed), (b"a", 0), end)
+            self.setUp()
 
     def test_oneThatFailsHoldsUpNobody(self) -> None:
         bad = EagerWriter(self.transport, self.owner)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import sys
 from typing import Any, Final
 
 import uvloop
@@ -29,7 +28,6 @@ from twistproxy.reactor.accepted import AcceptedConnection, isTwistedsTLS
 from twistproxy.reactor.connection import Connection
 from twistproxy.reactor.local import UNIXConnection
 from twistproxy.reactor.securing import SecureConnection, Turnwise, UpgradableConnection
-from twistproxy.tcp import setProbes
 
 PRIVATE_NAMES: Final = (
     (tcp.Client, "_connectDone"),
@@ -111,8 +109,6 @@ class Port(tcp.Port):
 
     reactor: Any
     _serving: Any = None
-    _keepAlive = 0.0
-    _inheriting = -1  # the first connection that has the options of the port
 
     def startReading(self) -> None:
         """Accept."""
@@ -129,22 +125,6 @@ class Port(tcp.Port):
             self._serving.close()
             self._serving = None
             self.reactor.ports.discard(self)
-
-    def inherits(self, number: int, keepAlive: float) -> bool:
-        """Whether a connection needs no L{twistproxy.tcp.tune}, because the kernel gave it what the port has: three system
-        calls fewer for each connection.
-
-        @param number: its C{sessionno}. Those that may have been in the port's queue before it had these options, don't.
-        """
-        if keepAlive and (self._inheriting < 0 or self._keepAlive != keepAlive):
-            self._keepAlive = keepAlive
-            self._inheriting = self.sessionno + (self.backlog or socket.SOMAXCONN) + 1
-            try:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
-                setProbes(self.socket, keepAlive)
-            except OSError:
-                self._inheriting = sys.maxsize  # another system
-        return bool(0 <= self._inheriting <= number)
 
     def _arriving(self) -> AcceptedConnection:
         number = self.sessionno

@@ -63,6 +63,14 @@ class Sender:
         """All was sent before the half-close that was asked for."""
         raise NotImplementedError
 
+    def closeAfterTurn(self) -> None:
+        """As L{loseConnection}, where nothing more is written in this turn."""
+        if self.isDirect and self.connected and not (self.disconnecting or self._writeDisconnecting):
+            self.disconnecting = 1
+            self._uv.close()  # which reads no more
+        else:
+            self.loseConnection()
+
     def _closeWhenSent(self) -> None:
         """Close now, if nothing that is produced has to be waited for."""
         if not self.connected:

@@ -20,12 +20,12 @@ JOINED: Final = 32 << 10
 class ConnectionWriter:
     """Hands everything to uvloop at the end of the turn; that sends what the kernel takes, and says when it is too little."""
 
-    __slots__ = ("_connection", "_isResetting", "_owner", "_pending", "_size", "isFull")
+    __slots__ = ("_connection", "_isClosing", "_isResetting", "_owner", "_pending", "_size", "isFull")
 
     def __init__(self, connection: Sender, owner: WritingOwner) -> None:
         self._connection = connection
         self._owner: WritingOwner | None = owner
-        self._isResetting = False
+        self._isClosing = self._isResetting = False
         self._pending: list[bytes] = []  # for the end of the turn
         self._size = 0
         self.isFull = False
@@ -52,8 +52,12 @@ class ConnectionWriter:
     def flush(self) -> None:
         """L{twistproxy.writing.Writer.flush}."""
         pieces, self._pending = self._pending, []
-        if not pieces:
-            return
+        if pieces:
+            self._send(pieces)
+        if self._isClosing:
+            self._close()
+
+    def _send(self, pieces: list[bytes]) -> None:
         connection = self._connection
         if not connection.isDirect:
             connection.writeSequence(pieces)
@@ -71,12 +75,28 @@ class ConnectionWriter:
 
     def stop(self) -> None:
         """L{twistproxy.writing.Writer.stop}."""
+        self._isClosing = False
         self.flush()
         self._owner = None  # which has us: no cycle is left
         self._connection.unregisterProducer()
 
+    def close(self) -> None:
+        """L{twistproxy.writing.Writer.close}."""
+        if not (self._pending or self._isClosing):
+            self._connection.reactor.batch.add(self)
+        self._isClosing = True
+
+    def _close(self) -> None:
+        self._isClosing = False
+        connection, owner, self._owner = self._connection, self._owner, None
+        connection.unregisterProducer()
+        if owner is not None and (connection.TLS or connection.isWriting()):
+            owner.writingPaused()
+        connection.closeAfterTurn()
+
     def reset(self) -> None:
         """L{twistproxy.writing.Writer.reset}; a buffer that is not full counts as empty."""
+        self._isClosing = False
         self.flush()
         self._isResetting = self.isFull
         if not self.isFull:
@@ -99,3 +119,4 @@ class ConnectionWriter:
     def stopProducing(self) -> None:
         """The connection is lost; its protocol is told."""
         self._owner = None
+        self._isClosing = False

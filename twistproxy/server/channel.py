@@ -418,14 +418,16 @@ class ClientChannel(Protocol):
         """Close after what was written, gently: a reset while the client still sends could cost it our answer."""
         self._closing = True
         self._exchange = None
-        self._writer.stop()
         self._writePaused = False
         complete = (self._reader.isDone or not self._head) and not self._reader.buffered
         self._reader.takeBuffered()
-        self._expectProgress()
         if complete or not (canHalfClose(self.transport) or isinstance(self.transport, SecureTransport)):
-            self.transport.loseConnection()
+            self._acked = None
+            self.deadline = self._engine.sweeper.after(self._engine.settings.sendTimeout)
+            self._writer.close()
         else:
+            self._writer.stop()
+            self._expectProgress()
             self.transport.loseWriteConnection()
             self._startReading()
 

@@ -455,6 +455,15 @@ class _SecureWriter:
         """L{Writer.isFull}."""
         return self._transport.isFull
 
+    def close(self) -> None:
+        """L{Writer.close}."""
+        transport = self._transport
+        owner = transport._owner
+        transport.release()
+        if owner is not None:
+            owner.writingPaused()
+        transport.loseConnection()
+
 
 class _ProducerOwner:
     """Tells a push producer about the buffer."""
