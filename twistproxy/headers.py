@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 Item = tuple[bytes, bytes, bytes]
@@ -15,7 +16,6 @@ Item = tuple[bytes, bytes, bytes]
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What may not be in a header's value, nor in a reason phrase."""
-
 
 
 def isToken(text: bytes) -> bool:
@@ -27,8 +27,13 @@ def _name(name: bytes | str) -> bytes:
     return name if isinstance(name, bytes) else name.encode("ascii")
 
 
-def _value(value: bytes | str) -> bytes:
-    return value if isinstance(value, bytes) else value.encode("utf-8")
+@lru_cache(maxsize=1024)
+def _checkedName(name: bytes | str) -> tuple[bytes, bytes]:
+    """In lower case, and as it was given. Programs set the same few names all the time."""
+    raw = _name(name)
+    if not isToken(raw):
+        raise ValueError(f"{raw!r} is not a header name")
+    return raw.lower(), raw
 
 
 def headerItem(name: bytes | str, value: bytes | str) -> Item:
@@ -36,12 +41,11 @@ def headerItem(name: bytes | str, value: bytes | str) -> Item:
 
     @raise ValueError: when the name is no token or the value could break the message's framing.
     """
-    raw, content = _name(name), _value(value).strip(b" \t")
-    if not isToken(raw):
-        raise ValueError(f"{raw!r} is not a header name")
+    lower, raw = _checkedName(name)
+    content = (value if isinstance(value, bytes) else value.encode("utf-8")).strip(b" \t")
     if BAD_VALUE.search(content):
         raise ValueError(f"the value of {raw.decode()} has a control character")
-    return raw.lower(), raw, content
+    return lower, raw, content
 
 
 class FrozenHeaders:
@@ -138,10 +142,13 @@ class Headers(FrozenHeaders):
         if isinstance(values, (bytes, str)):
             raise TypeError("setRawHeaders takes a list of values")
         new = [headerItem(name, value) for value in values]
-        lower = _name(name).lower()
-        at = next((i for i, item in enumerate(self.items) if item[0] == lower), len(self.items))
-        rest = [item for item in self.items[at:] if item[0] != lower]
-        self.items[at:] = new + rest
+        lower = new[0][0] if new else _name(name).lower()
+        items = self.items
+        for at, item in enumerate(items):
+            if item[0] == lower:
+                items[at:] = new + [each for each in items[at:] if each[0] != lower]
+                return
+        items += new
 
     def removeHeader(self, name: bytes | str) -> None:
         """Remove all lines of this name, if any."""

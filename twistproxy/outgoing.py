@@ -72,9 +72,10 @@ def requestHead(
         return start + outbound.block + framing + b"\r\n"
     items = outbound.items
     if touched:
-        said = any(item[0] == b"content-length" for item in items)
-        items = [item for item in items if item[0] not in _FRAMING]
-        if length > 0 or (length == 0 and (said or outbound.method not in _BODILESS)):
+        given = items
+        items = [item for item in given if item[0] not in _FRAMING]
+        saysLength = len(items) < len(given) and any(item[0] == b"content-length" for item in given)
+        if length > 0 or (length == 0 and (saysLength or outbound.method not in _BODILESS)):
             items.append((b"content-length", b"Content-Length", b"%d" % length))
     if location.isSecure or not items or items[0][0] != b"host":
         items = _withHost(items, outbound, location, inboundHosts)
