@@ -35,7 +35,7 @@ class AccessRecord(NamedTuple):
     What could not be read as a request is in it too: C{method}, C{target} and C{protocol} are empty then.
 
     @ivar time: of its beginning, seconds since the epoch.
-    @ivar status: what the client got; 499 when it left.
+    @ivar status: what the client got; 499 when it left, 444 when it got nothing on purpose.
     @ivar reason: the word for what went wrong; empty for a complete answer.
     @ivar upstream: the key of who was asked last; empty for nobody.
     @ivar attempts: how many were asked.

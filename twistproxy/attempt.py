@@ -125,6 +125,7 @@ class UpstreamAttempt:
     _sent = False
     _ended = False
     _corked = False
+    _broken = False
     _informational = 0
 
     def __init__(
@@ -294,6 +295,10 @@ class UpstreamAttempt:
             if not self._corked:
                 connection.flush()
 
+    def bodyBroken(self) -> None:
+        """L{twistproxy.uploading.UploadSink}."""
+        self._broken = True
+
     def uploadPaused(self) -> None:
         """The upstream takes no more for now."""
         self._owner.uploadPaused()
@@ -421,7 +426,10 @@ class UpstreamAttempt:
             ticket.cancel()
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.abandon()
+            if self._broken:
+                connection.breakOff()
+            else:
+                connection.abandon()
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None

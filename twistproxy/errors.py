@@ -116,6 +116,9 @@ STATUS_REFUSED: Final = _upstream("status_refused", 502, "The server could not a
 ALL_KINDS: Final = tuple(value for value in dict(globals()).values() if isinstance(value, ErrorKind))
 """The whole table, for the generated documentation and its test."""
 
+NO_ANSWER: Final = 444
+"""What the log has as the status of a request that got no answer on purpose, as in nginx."""
+
 
 class ProxyError(Exception):
     """What ended an exchange, or one attempt of it, other than a complete answer.
@@ -124,9 +127,11 @@ class ProxyError(Exception):
     @ivar detail: for the log: what exactly was wrong. Never sent to a client.
     @ivar headers: names and values that the answer gets, whoever makes it, such as Retry-After or WWW-Authenticate.
     @ivar notRetried: for the log: why no other upstream was asked; empty where that was no question.
+    @ivar isSilent: whether the client gets no answer, but its connection is closed; the log says L{NO_ANSWER}.
     """
 
     notRetried = ""
+    isSilent = False
 
     def __init__(self, kind: ErrorKind, detail: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(kind, detail)

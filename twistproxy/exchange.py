@@ -440,7 +440,8 @@ class Exchange:
             if self.isOver:
                 return  # the plugin that was reading it has answered
         self._stopChain()
-        if self._committed:
+        if self._committed or error.isSilent:
+            self.code = self.code or errors.NO_ANSWER
             self._finish(error)
             self._client.truncate()
             return

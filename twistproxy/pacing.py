@@ -155,11 +155,11 @@ class PacedBody:
 
 
 class LimitedBody:
-    """A stage that breaks the answer off after so many bytes."""
+    """A stage that breaks a body off after so many bytes."""
 
     def __init__(self, limit: int, error: ProxyError, sink: BodySink, control: BodyControl) -> None:
         """
-        @param limit: bytes that pass; an answer that has no more is left alone.
+        @param limit: bytes that pass; a body that has no more is left alone.
         @param error: what the log says then.
         """
         self._left = limit
@@ -193,10 +193,10 @@ class LimitedBody:
 
 
 def paced(reactor: Any, request: InboundRequest, pace: Pace, endDelay: float = 0.0) -> Stage:
-    """The stage for an answer to C{request}; see L{PacedBody}."""
+    """The stage for a body of C{request}'s exchange; see L{PacedBody}."""
     return partial(PacedBody, reactor, request, pace, endDelay)
 
 
 def limited(limit: int, error: ProxyError) -> Stage:
-    """The stage that breaks an answer off; see L{LimitedBody}."""
+    """The stage that breaks a body off; see L{LimitedBody}."""
     return partial(LimitedBody, limit, error)

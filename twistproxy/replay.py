@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twistproxy.body import BodySink
 from twistproxy.messages import Item
 from twistproxy.splicing import Flow, FlowSource
-from twistproxy.uploading import BodyOutlet
+from twistproxy.uploading import BodyOutlet, UploadSink
 
 
 class Uploader(Protocol):
@@ -37,11 +36,11 @@ class Replay:
         self._uploader = uploader
         self._pieces: list[bytes] = []
         self._size = 0
-        self._sink: BodySink | None = None
+        self._sink: UploadSink | None = None
         self._isAttached = False
         self.isKept = True
 
-    def attach(self, sink: BodySink) -> None:
+    def attach(self, sink: UploadSink) -> None:
         """Hand over what there is, and what comes."""
         if not self._isAttached:
             self._isAttached = True
@@ -97,6 +96,11 @@ class Replay:
         sink, self._sink = self._sink, None  # which leads back here
         if sink is not None:
             sink.bodyEnded(trailers)
+
+    def bodyBroken(self) -> None:
+        """L{twistproxy.uploading.UploadSink}."""
+        if self._sink is not None:
+            self._sink.bodyBroken()
 
     def _check(self) -> None:
         if self.isKept and self._size > self._limit:

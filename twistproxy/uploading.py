@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from twistproxy.body import BodySink
+from twistproxy.body import Body, BodySink
 from twistproxy.errors import ProxyError
 from twistproxy.messages import InboundRequest, Item
 from twistproxy.splicing import FlowSource
 from twistproxy.stages import Stage, chained
+
+
+class UploadSink(BodySink, Protocol):
+    """Where a request's body goes."""
+
+    def bodyBroken(self) -> None:
+        """It breaks off, as does the exchange in a moment: what there is of it is still to be sent."""
 
 
 class BodyOutlet(Protocol):
@@ -27,7 +34,7 @@ class BodyOutlet(Protocol):
     def trailers(self) -> list[Item]:
         """See above."""
 
-    def attach(self, sink: BodySink) -> None:
+    def attach(self, sink: UploadSink) -> None:
         """Hand over what there is, and everything from now on."""
 
 
@@ -52,18 +59,18 @@ class StagedUpload:
     @ivar holds: see L{twistproxy.stages.StagedBody}.
     """
 
-    def __init__(self, body: BodyOutlet, request: InboundRequest, stages: Sequence[Stage], owner: UploadOwner) -> None:
+    def __init__(self, body: Body, request: InboundRequest, stages: Sequence[Stage], owner: UploadOwner) -> None:
         self._body = body
         self._stages = stages
         self._owner: UploadOwner | None = owner
-        self._sink: BodySink | None = None
+        self._sink: UploadSink | None = None
         self._isFull = False  # whoever is behind the stages
         self.ended = False
         self.trailers: list[Item] = []
         self.holds = 0
         request.whenFinished(self._close)
 
-    def attach(self, sink: BodySink) -> None:
+    def attach(self, sink: UploadSink) -> None:
         """L{BodyOutlet.attach}."""
         self._sink = sink
         self._body.attach(chained(self._stages, self, self))
@@ -123,5 +130,7 @@ class StagedUpload:
 
     def breakOff(self, error: ProxyError) -> None:
         """End the request here."""
+        if self._sink is not None:
+            self._sink.bodyBroken()
         if self._owner is not None:
             self._owner.fail(error)

@@ -47,8 +47,8 @@ def test_aSlowedBodyArrivesWhole(tmp_path: Path, reactorName: str) -> None:
 
 def _take(connection: socket.socket) -> None:
     while True:
-        _, size = readHead(connection)
-        while size < SIZE:
+        head, size = readHead(connection)
+        while size < SIZE and not head.startswith(b"HEAD"):
             size += len(connection.recv(SIZE))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
@@ -85,6 +85,21 @@ def test_aSlowedTunnelEndsBehindAll(tmp_path: Path, reactorName: str) -> None:
         while piece := client.recv(SIZE):
             size += len(piece)
         assert size == SIZE
+
+
+def test_theSameSeedTheSameRun(tmp_path: Path) -> None:
+    runs = []
+    for _ in range(2):
+        options = ("--middleware", "chaos:status=500:share=30%:seed=7", "--middleware", "chaos:timeout=1ms:share=20%:seed=8")
+        with Server(_take) as upstream, ProxyProcess(tmp_path, upstream.url, options=options) as proxy:
+            found = []
+            for _ in range(40):
+                with connect(proxy.port) as client:
+                    client.sendall(ASK.replace(b"GET", b"HEAD"))
+                    found.append(client.recv(100)[9:12])
+            runs.append(found)
+    assert runs[0] == runs[1]
+    assert {b"", b"200", b"500"} == set(runs[0])
 
 
 def test_aResetIsAReset(tmp_path: Path, reactorName: str) -> None:

@@ -47,6 +47,13 @@ from twistproxy.tls.listening import SecureFactory
 from twistproxy.tls.store import CertificateStore
 from twistproxy.upstream import connection
 
+FAULTS = (
+    "latency=1s:jitter=1s", "timeout=2s", "reset=1s", "status=418", "limit-data=3000:stream=both",
+    "slicer=5000:slicer-variation=4000:slicer-delay=10ms:stream=both", "data-latency=1s:data-jitter=1s:stream=both",
+    "slow-close=2s:stream=both",
+)  # fmt: skip
+"""What the middleware chaos is told."""
+
 
 class Storm:
     """What happens, drawn from a seed."""
@@ -190,6 +197,9 @@ class Storm:
             rates = self.random.choice(("rate=20000", "upload=20000", "rate=1000000:upload=300000:key=route"))
             slow = built(IMiddleware, f"bandwidth-limit:{rates}:burst=0", reactor=self.case.network)
             found["middleware"] = [*found.get("middleware", []), slow]
+        if self.chance(20):
+            chaos = built(IMiddleware, f"chaos:{self.random.choice(FAULTS)}:share=50%:seed=1", reactor=self.case.network)
+            found["middleware"] = [*found.get("middleware", []), chaos]
         if self.chance(40):
             limit = self.random.choice(("max=3", "max=1:key=client", "max=2:key=path"))
             self.case.limits = [built(IMiddleware, f"concurrency-limit:{limit}")]

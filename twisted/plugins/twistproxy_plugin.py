@@ -413,8 +413,8 @@ bandwidthLimit = Plugin(
     "bandwidth-limit",
     "twistproxy.middleware.bandwidthlimit.BandwidthLimit",
     IMiddleware,
-    summary="lets so many bytes of answers a second out, to each connection or other key",
-    example="bandwidth-limit:rate=1MiB",
+    summary="lets so many bytes of bodies and tunnels through in a second, for each connection or other key",
+    example="bandwidth-limit:rate=1MiB:upload=256KiB",
 )
 bufferRequest = Plugin(
     "buffer-request",

@@ -1,4 +1,4 @@
-"""What becomes of each request on purpose, and the pace of sliced bodies. Pure.
+"""What becomes of each request on purpose, and the pace of sliced and late bodies. Pure.
 
 The words are those of toxiproxy. The fate of the n-th request depends on the seed and n alone: each takes the same number
 of random numbers, whatever is done with them.
@@ -45,6 +45,23 @@ class Fates:
         isHit = random.random() < self._share
         latency = self._latency + self._jitter * (2 * random.random() - 1)
         return Fate(isHit, max(0.0, latency), random.getrandbits(32))
+
+
+class Delays:
+    """What comes late, one piece after the other."""
+
+    def __init__(self, latency: float, jitter: float, seed: int) -> None:
+        """
+        @param latency: seconds on average.
+        @param jitter: seconds by which a delay may differ from that, both ways.
+        """
+        self._latency = latency
+        self._jitter = jitter
+        self._random = Random(seed)
+
+    def next(self) -> float:
+        """The delay of the next piece."""
+        return max(0.0, self._latency + self._jitter * (2 * self._random.random() - 1))
 
 
 class Slices:

@@ -431,6 +431,12 @@ class UpstreamConnection(Protocol):
         self._user = None
         self.abort()
 
+    def breakOff(self) -> None:
+        """The request ends here, incomplete: close once what there is of it is written."""
+        self._user = None
+        self.flush()
+        self.close()
+
     # Ends.
 
     def _fail(self, error: ProxyError) -> None:
