@@ -248,8 +248,8 @@ class TestPairs(ProxyTestCase):
 
         def check(client: Client, names: tuple[str, ...]) -> None:
             if names[1].startswith(("chaos:reset", "chaos:timeout")):
-                self.assertTrue(client.wasReset)
-                self.assertEqual(client.received, b"")
+                self.assertEqual(client.wasReset, names[1].startswith("chaos:reset"))
+                self.assertEqual((client.isEnded, client.received), (True, b""))
             else:
                 message = client.answer()
                 self.assertEqual(message.code, 403 if names[1].startswith("ip-filter") else 500)
