@@ -413,7 +413,7 @@ bandwidthLimit = Plugin(
     "bandwidth-limit",
     "twistproxy.middleware.bandwidthlimit.BandwidthLimit",
     IMiddleware,
-    summary="lets so many bytes of bodies and tunnels through in a second, for each connection or other key",
+    summary="lets so many bytes through in a second, for each connection or other key",
     example="bandwidth-limit:rate=1MiB:upload=256KiB",
 )
 bufferRequest = Plugin(
