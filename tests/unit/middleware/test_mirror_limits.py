@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
@@ -194,6 +195,17 @@ class TestLimits(MirrorTestCase):
         harness.errors.clear()
         self.assertCounts(dropped={"internal": 3})
 
+    def test_aCopyIsTriedOnce(self) -> None:
+        """Nobody waits for it: a request more for the one that is well is not worth a storm of them."""
+        second = FakeUpstream()
+        harness = self.harness(shadow=[FakeUpstream(), second])
+        harness.pools["shadow"][0].refuse()
+        with capturedLogs() as logged:
+            for _ in range(4):
+                harness.get("/")
+        self.assertCounts(sent=4, answered={"2xx": 2}, failed={"connect_refused": 2}, agreed=2)
+        self.assertEqual((len(second.requests), len(logged)), (2, 1))
+
     def test_outcomesAreThePools(self) -> None:
         """The mirror's balancer and checks learn what became of its copies."""
         harness = self.harness(shadow=FakeUpstream().stall())
@@ -218,6 +230,70 @@ class TestLimits(MirrorTestCase):
             "mirror: copies for pool shadow were lost: too_long 1",
             "mirror: copies for pool shadow were lost: too_long 3, upstream_reset 3",
         ])  # fmt: skip
+
+
+class TestStorm(MirrorTestCase):
+    """Clients, upstreams and shadows of all moods."""
+
+    def moody(self, random: Random) -> FakeUpstream:
+        upstream = FakeUpstream()
+        for mood in random.choices(range(10), k=40):
+            if mood == 0:
+                upstream.stall(reading=random.random() < 0.5)
+            elif mood == 1:
+                upstream.resetAfter(random.choice([0, 5, 40]))
+            elif mood == 2:
+                upstream.closeMidChunk()
+            elif mood == 3:
+                upstream.wait(random.random() * 4).respond(200, {}, b"x" * random.choice([0, 100_000]))
+            elif mood == 4:
+                upstream.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef")
+            else:
+                upstream.respond(random.choice([200, 404, 503]), {}, b"hello")
+        return upstream
+
+    def storm(self, seed: int) -> None:
+        random = Random(seed)
+        limits = random.choice(["max-body=1000", "max-memory=1KiB", "max-pending=2", "max-answer=10", "max-memory=300KiB"])
+        other = self.moody(random)
+        harness = self.harness(
+            f"timeout=3s:{limits}", [self.moody(random) for _ in range(2)], inside=["fallback:pool=other:on=503"],
+            pools={"other": other}, upstreams=[self.moody(random) for _ in range(2)],
+            settings={"max-connections-per-upstream": random.choice([0, 2]), "upstream-timeout": "5s", "queue-timeout": "2s"},
+        )  # fmt: skip
+        bodies: dict[bytes, bytes] = {}
+        for number in range(60):
+            mood, target = random.random(), b"/%d" % number
+            if mood < 0.7:
+                body: Any = random.choice([b"", b"x" * 5, [b"a" * 400, b"b" * 400], b"z" * 150_000, [b"q" * 50_000] * 3])
+                bodies[target] = b"".join(body) if isinstance(body, list) else body
+                harness.connect()
+                harness.request(random.choice(["GET", "POST", "PUT", "HEAD"]), target, {}, body)
+            elif mood < 0.8:
+                some = b"x" * random.randrange(900)
+                harness.connect().raw(b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n%b" % (target, some))
+            elif mood < 0.9:
+                random.choice(harness.clients or [harness.connect()]).abort()
+            else:
+                harness.advance(random.random() * 3)
+        copies = [each for upstream in harness.pools["shadow"] for each in upstream.requests]
+        # A kept connection that turns out to be dead has safe methods sent again, as those of originals.
+        unsafe = [each.target for each in copies if each.method in (b"POST", b"PUT")]
+        self.assertEqual(len(set(unsafe)), len(unsafe), "one was copied twice")
+        for each in copies:
+            # What is not complete is what a shadow did not read.
+            self.assertTrue(bodies[each.target].startswith(each.body), each.target)
+            self.assertTrue(not each.isComplete or each.body == bodies[each.target], each.target)
+        for client in harness.clients:
+            client.peer.abort()
+        harness.advance(30)
+        self.assertEqual((self.mirror.inFlight, self.mirror.allowance.held, len(harness.engine.errands)), (0, 0, 0))
+        self.assertEqual(self.mirror.sent, self.mirror.answered.total() + self.mirror.failed.total())
+        self.assertEqual([each.inFlight for each in harness.engine.groups["shadow"].members], [0, 0])
+
+    def test_storms(self) -> None:
+        for seed in range(8):
+            self.storm(seed)
 
 
 class TestStopping(MirrorTestCase):

@@ -16,12 +16,16 @@ class MirrorTestCase(ProxyTestMixin, SynchronousTestCase):
     mirror: Mirror
 
     def harness(
-        self, options: str = "", shadow: FakeUpstream | None = None, *, inside: Any = (), **more: Any
+        self, options: str = "", shadow: FakeUpstream | list[FakeUpstream] | None = None, *, inside: Any = (), **more: Any
     ) -> ProxyHarness:
-        """@param inside: further middleware."""
-        self.shadow = shadow or FakeUpstream(body=b"from the shadow")
+        """
+        @param shadow: one or several; C{self.shadow} is the first.
+        @param inside: further middleware.
+        """
+        shadows = shadow if isinstance(shadow, list) else [shadow or FakeUpstream(body=b"from the shadow")]
+        self.shadow = shadows[0]
         middleware = [f"mirror:pool=shadow{options and ':'}{options}", *([inside] if isinstance(inside, str) else inside)]
-        pools = {"shadow": self.shadow, **more.pop("pools", {})}
+        pools = {"shadow": shadows, **more.pop("pools", {})}
         harness = self.proxyHarness(middleware=middleware, pools=pools, **more)
         self.mirror = harness.plugin("middleware")
         return harness
