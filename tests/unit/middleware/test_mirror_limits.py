@@ -36,6 +36,17 @@ class TestEndings(MirrorTestCase):
         self.assertEqual([each.body for each in self.copies], [b"", b"body", b"onetwo"])
         self.assertCounts(sent=3, answered={"2xx": 3})
 
+    def test_nobodyThereForABodyThatADirectorMade(self) -> None:
+        @implementer(IDirector)
+        class Director:
+            def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> None:
+                outbound.body = b"another"
+
+        harness = self.harness(director=Director())
+        harness.upstream.refuse()
+        self.assertEqual(harness.post("/", b"body").status, 502)
+        self.assertEqual(([each.body for each in self.copies], self.mirror.allowance.held), ([b"another"], 0))
+
     def test_theClientLeaves(self) -> None:
         """Before the answer: the request was complete, and its copy is sent."""
         harness = self.harness(upstream=FakeUpstream().stall())
@@ -120,6 +131,12 @@ class TestLimits(MirrorTestCase):
             self.assertEqual(harness.post("/", body).status, 200)
         self.assertEqual([each.body for each in self.copies], [b"x" * 10])
         self.assertCounts(sent=1, answered={"2xx": 1}, agreed=1, dropped={"too_long": 2})
+
+    def test_tooLongByItsOwnWord(self) -> None:
+        """Nothing of it is kept in the first place."""
+        harness = self.harness("max-body=10")
+        harness.client.raw(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nbody")
+        self.assertCounts(dropped={"too_long": 1})
 
     def test_tooLongAsADirectorMadeIt(self) -> None:
         @implementer(IDirector)
@@ -298,15 +315,18 @@ class TestStorm(MirrorTestCase):
 
 class TestStopping(MirrorTestCase):
     def test_copiesAreWaitedFor(self) -> None:
-        harness = self.harness(shadow=FakeUpstream().wait(3).respond(200))
-        harness.get("/")
-        harness.client.abort()
-        done: list[object] = []
-        harness.engine.drain().addCallback(done.append)
-        harness.advance(2)
-        self.assertEqual((done, self.mirror.inFlight), ([], 1))
-        harness.advance(1)
-        self.assertEqual((done, self.mirror.answered), ([None], {"2xx": 1}))
+        """Whether their clients are there or not."""
+        for isThere in (False, True):
+            harness = self.harness(shadow=FakeUpstream().wait(3).respond(200))
+            harness.get("/")
+            if not isThere:
+                harness.client.abort()
+            done: list[object] = []
+            harness.engine.drain().addCallback(done.append)
+            harness.advance(2)
+            self.assertEqual((done, self.mirror.inFlight, len(harness.engine.channels)), ([], 1, 0))
+            harness.advance(1)
+            self.assertEqual((done, self.mirror.answered), ([None], {"2xx": 1}))
 
     def test_andCutAtTheLimit(self) -> None:
         harness = self.harness("timeout=60s", shadow=FakeUpstream().stall())
