@@ -267,6 +267,34 @@ class TestPrimary(MirrorTestCase):
         self.assertEqual((copy.id, copy.client, copy.target), (original.id, original.client, original.target))
         self.assertNotIn("mine", original.state)
 
+    def test_withOthers(self) -> None:
+        """Outside and inside of other middleware, whatever that does to bodies and time."""
+        others = [
+            "bandwidth-limit:upload=1KiB", "bandwidth-limit:rate=1KiB", "chaos:latency=1s:seed=1", "compress:min-size=1",
+            "concurrency-limit:max=1", "circuit-breaker", "fallback:sorry:stale=1m", "statistics", "request-id",
+            "mirror:pool=other",
+        ]  # fmt: skip
+        for other in others:
+            for middleware in (["mirror:pool=shadow", other], [other, "mirror:pool=shadow"]):
+                shadow, upstream = FakeUpstream(), FakeUpstream(200, {"Content-Type": "text/plain"}, b"y" * 3000)
+                pools = {"shadow": shadow, "other": FakeUpstream()}
+                harness = self.proxyHarness(middleware=middleware, pools=pools, upstream=upstream)
+                for body in ([b"x" * 1000] * 3, b""):
+                    answer = harness.request("PUT", "/", {"Accept-Encoding": "gzip"}, body)
+                    harness.advance(9)
+                    self.assertEqual((answer.status, answer.isComplete), (200, True), middleware)
+                self.assertEqual([each.body for each in shadow.requests], [b"x" * 3000, b""], middleware)
+                self.assertEqual([each.body for each in upstream.requests], [b"x" * 3000, b""], middleware)
+
+    def test_aSlowedUpload(self) -> None:
+        """The mirror has it as soon as it came in, and the upstream when its turn comes: the copy waits for that."""
+        harness = self.harness(inside="bandwidth-limit:upload=1KiB:burst=1KiB")
+        answer = harness.post("/", b"x" * 4096)
+        harness.advance(2)
+        self.assertEqual((answer.status, self.copies, self.mirror.allowance.held), (0, [], 4096))
+        harness.advance(2)
+        self.assertEqual((answer.status, [len(each.body) for each in self.copies]), (200, [4096]))
+
     def test_pipelined(self) -> None:
         harness = self.harness(shadow=FakeUpstream().stall())
         harness.client.raw(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -36,6 +36,7 @@ class TestCopied(SynchronousTestCase):
             ("directed", None, b"directed"),
             ("", HeaderEdits(set={"Host": "set"}), b"set"),
             ("directed", HeaderEdits(set={"host": "set"}), b"set"),
+            ("client", None, b"client"),
         ]:
             original = asked(host=b"client")
             if directed:
