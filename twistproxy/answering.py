@@ -16,7 +16,12 @@ from twistproxy.splicing import FlowSource
 
 
 class AnswerOwner(Protocol):
-    """The exchange that an answer belongs to."""
+    """The exchange that an answer belongs to.
+
+    @ivar isClientPaused: whether the client takes no more for now.
+    """
+
+    isClientPaused: bool
 
     def pauseResponse(self) -> None:
         """Have the upstream send no more for now."""
@@ -62,6 +67,8 @@ class Answer:
     """
 
     holds = 0
+    _buffer = 0  # see Response.buffer
+    _waiting = 0  # bytes that were taken since the client took no more
     _stream: Body | None = None
 
     def __init__(
@@ -133,9 +140,10 @@ class Answer:
         body = deliver(response, self._client, toHead, length, self._announced)
         if body is EMPTY or not isUpstreams:
             self._drop()
-        elif body is self._stream and body.isUntouched and not response.filters and not response.stages:
+        elif body is self._stream and body.isUntouched and not (response.filters or response.stages or response.buffer):
             body.source = None
             return True
+        self._buffer = response.buffer
         body.attach(throughFilters(response, self, self))
         return False
 
@@ -155,6 +163,18 @@ class Answer:
         """L{twistproxy.body.BodySink}."""
         self._owner.bodySent(len(data))
         self._client.sendData(data)
+        if self._buffer and self._owner.isClientPaused:
+            self._waiting += len(data)
+            if self._waiting >= self._buffer:
+                self._owner.pauseResponse()
+
+    def clientPaused(self) -> bool:
+        """The client takes no more for now.
+
+        @return: whether the upstream may go on for a while, nevertheless.
+        """
+        self._waiting = 0
+        return self._buffer > 0
 
     def bodyEnded(self, trailers: list[Item]) -> None:
         """L{twistproxy.body.BodySink}."""

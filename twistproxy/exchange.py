@@ -58,6 +58,7 @@ class Exchange:
     @ivar tunnel: what the connections became after a 101.
     @ivar error: what it failed with, once it did.
     @ivar code: the status that the client got; 0 before.
+    @ivar isClientPaused: whether the client takes no more for now.
     @ivar bytesOut: body bytes sent to the client, a tunnel's included.
     @ivar started: when, by the reactor's clock, in seconds.
     """
@@ -78,8 +79,7 @@ class Exchange:
     _isSwitching = False  # the upstream has switched protocols already
     _committed = False
     _isTelling = False  # an upstream's segment is being told, and C{segmentEnded} follows
-    _clientPaused = False
-    _finished = False
+    isClientPaused = _finished = False
 
     def __init__(self, engine: Engine, client: ClientStream, head: RequestHead, identity: Identity, body: Body) -> None:
         self._engine = engine
@@ -318,7 +318,7 @@ class Exchange:
 
     def resumeResponse(self) -> None:
         """Have it go on, unless the client or a stage is what holds it up."""
-        if not (self._clientPaused or self._asking is None or (self._answer is not None and self._answer.holds)):
+        if not (self.isClientPaused or self._asking is None or (self._answer is not None and self._answer.holds)):
             self._asking.resumeResponse()
 
     def answerUnwanted(self) -> None:
@@ -455,12 +455,13 @@ class Exchange:
 
     def clientPaused(self) -> None:
         """The client takes no more for now."""
-        self._clientPaused = True
-        self.pauseResponse()
+        self.isClientPaused = True
+        if self._answer is None or not self._answer.clientPaused():
+            self.pauseResponse()
 
     def clientResumed(self) -> None:
         """It takes more."""
-        self._clientPaused = False
+        self.isClientPaused = False
         self.resumeResponse()
 
     def clientFailed(self, error: ProxyError) -> None:

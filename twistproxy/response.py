@@ -31,9 +31,10 @@ class Response:
     @ivar holder: has the upstream's body; None for an answer of a plugin's.
     @ivar items: the lines of C{headers}, for whoever only reads them.
     @ivar stages: what the body passes behind all filters, first to last; None for nothing.
+    @ivar buffer: bytes of the body that are taken from the upstream while the client takes none.
     """
 
-    __slots__ = ("_body", "_code", "_headers", "_phrase", "_stream", "filters", "holder", "items", "stages", "upstream")
+    __slots__ = ("_body", "_code", "_headers", "_phrase", "_stream", "buffer", "filters", "holder", "items", "stages", "upstream")
 
     _headers: Headers | None
     items: list[Item]
@@ -46,6 +47,7 @@ class Response:
         self.holder: BodyHolder | None = None
         self.filters: list[Any] = []
         self.stages: list[Stage] | None = None
+        self.buffer = 0
         self._stream: Body | None = None
         self._body: Body | None = None
         if body:
@@ -63,13 +65,15 @@ class Response:
         made.items = items
         made.upstream = upstream
         made.filters = []
+        made.buffer = 0
         made.holder = made._headers = made._stream = made._body = made.stages = None
         return made
 
     @property
     def isUnseen(self) -> bool:
         """Whether it is an upstream's whose headers and body nobody has asked for."""
-        return self._headers is None and self._body is None and self._stream is None and not self.filters and not self.stages
+        isAsItCame = self._headers is None and self._body is None and self._stream is None
+        return isAsItCame and not (self.filters or self.stages or self.buffer)
 
     @property
     def headers(self) -> Headers:

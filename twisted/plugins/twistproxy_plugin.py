@@ -423,6 +423,13 @@ bufferRequest = Plugin(
     summary="takes in all of a request's body before an upstream is asked",
     example="buffer-request:max=1MiB",
 )
+bufferResponse = Plugin(
+    "buffer-response",
+    "twistproxy.middleware.bufferresponse.BufferResponse",
+    IMiddleware,
+    summary="takes answers from their upstream faster than a slow client does",
+    example="buffer-response:max=1MiB",
+)
 shed = Plugin(
     "shed",
     "twistproxy.middleware.shed.Shed",
