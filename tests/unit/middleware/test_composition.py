@@ -34,6 +34,7 @@ SPECS: Final[dict[str, tuple[str, ...]]] = {
     "bandwidth-limit": ("bandwidth-limit:rate=1KiB:upload=1KiB:burst=3",),
     "basic-auth": ("basic-auth:users",),
     "buffer-request": ("buffer-request",),
+    "buffer-response": ("buffer-response",),
     "chaos": ("chaos:latency=10ms:slicer=2:slicer-delay=10ms:slow-close=10ms:seed=1",),
     "circuit-breaker": ("circuit-breaker:volume=100000",),
     "client-certificate": ("client-certificate",),
