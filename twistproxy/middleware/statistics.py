@@ -30,8 +30,8 @@ class Statistics(Service):
     @ivar title: for those who read.
     @ivar inFlight: exchanges under way.
     @ivar all: what has ended, as clients saw it.
-    @ivar upstreams: the tries at each upstream, by its key, those that failed and were made good by another too; the last
-        tried last. Of more than a thousand, those that were tried least recently are counted together as L{OTHERS}.
+    @ivar upstreams: the tries at each upstream, by its key, those that failed and were made good by another too. Of
+        more than a thousand, those that were tried least recently are counted together as L{OTHERS}.
     """
 
     def __init__(self, name: str = "", log: Duration = 0.0, context: Any = None) -> None:
@@ -75,14 +75,15 @@ class Statistics(Service):
         )  # fmt: skip
 
     def _upstream(self, upstream: Upstream) -> Counters:
-        """Where an upstream is counted; now the last of L{upstreams}."""
+        """Where an upstream is counted."""
         key, known = upstream.key, self.upstreams
-        found = known.pop(key, None)
+        found = known.get(key)
         if found is None:
-            found = Counters()
             if len(known) >= _MAX_UPSTREAMS:
                 self._forget(next(each for each in known if each != OTHERS))
-        known[key] = found
+            found = known[key] = Counters()
+        elif len(known) > _MAX_UPSTREAMS // 2:  # from then on the order says whom to forget
+            known[key] = known.pop(key)
         self._members[key] = upstream
         return found
 

@@ -21,7 +21,8 @@ class Recent:
 
     def add(self, now: float) -> None:
         """One more."""
-        self._counts[self._advance(now)] += 1
+        at = self._last if int(now) == self._last else self._advance(now)
+        self._counts[at % _SECONDS] += 1
 
     def rate(self, now: float, seconds: int) -> float:
         """How many a second, over so many whole seconds before this one; at most 59."""
