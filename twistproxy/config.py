@@ -245,6 +245,7 @@ class Configuration:
     @ivar accessLogs: files, and plugins (L{twistproxy.interfaces.IAccessLog}).
     @ivar errorLog: the path of a file for the proxy's own messages; empty: Twisted's log.
     @ivar errorHandlers: asked after those of the route, and for requests without one.
+    @ivar middleware: around that of each route, and the same objects for all of them.
     @ivar forward: where clients may go who say so themselves; None: nowhere.
     @ivar demo: whether the two sample upstreams are to be started; the pool C{default} then waits for their
         URLs.
@@ -259,6 +260,7 @@ class Configuration:
     accessLogs: tuple[AccessLogConfig | PluginUse, ...] = ()
     errorLog: str = ""
     errorHandlers: tuple[PluginUse, ...] = ()
+    middleware: tuple[PluginUse, ...] = ()
     demo: bool = False
     source: str = ""
     forward: ForwardConfig | None = None
@@ -298,6 +300,7 @@ class Configuration:
         yield from (each for each in self.accessLogs if isinstance(each, PluginUse))
         for pool in self.pools:
             yield from pool.uses()
+        yield from self.middleware
         for route in self.routes:
             yield from route.uses()
         yield from self.errorHandlers

@@ -25,8 +25,8 @@ from twistproxy.loader.finder import PluginSet
 from twistproxy.upstreamtext import TLS_OPTIONS
 
 TOP_KEYS: Final = (
-    "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "plugin-path", "forward",
-    "workers",
+    "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "middleware", "plugin-path",
+    "forward", "workers",
 )  # fmt: skip
 LISTENER_KEYS: Final = ("endpoint", *LISTENER_OPTIONS, "tls")
 POOL_KEYS: Final = ("upstreams", "balancer", "health", "passive", "settings", "tls", "proxy-protocol")
@@ -97,6 +97,7 @@ class ConfigurationFile:
             draft.errorLog = readErrorLog(reader, "error-log", table["error-log"])
         handlers = indexed("error-handler", _listed(table.get("error-handler", [])))
         draft.errorHandlers += reader.plugins(IErrorHandler, handlers)
+        draft.middleware += reader.plugins(IMiddleware, indexed("middleware", _listed(table.get("middleware", []))))
         return draft, reader.problems
 
 

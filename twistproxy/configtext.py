@@ -36,6 +36,7 @@ def _lines(configuration: Configuration) -> Iterator[str]:
     if configuration.errorLog:
         yield f"error-log = {_toml(configuration.errorLog)}"
     yield from _plugins("error-handler", configuration.errorHandlers)
+    yield from _plugins("middleware", configuration.middleware)
     if configuration.demo:
         yield "# --demo adds its sample upstreams to pools.default"
     if configuration.workers > 1:

@@ -87,7 +87,7 @@ class Generation:
             groups[route.pool] if route.pool is not None else None,
             self._around(built(route.directors), route.pool is not None),
             withBalancers(possible, built(route.modifiers)),
-            built(route.middleware),
+            built((*configuration.middleware, *route.middleware)),
             built((*route.errorHandlers, *configuration.errorHandlers)),
             name=route.place or route.pool or "",
             retryPolicy=None if route.retryPolicy is None else self._plugins[route.retryPolicy],

@@ -79,14 +79,15 @@ class Reloader:
 
 
 def remainder(configuration: Configuration) -> str:
-    """What a configuration says beside pools, routes, error handlers and what may be set for each of these."""
+    """What a configuration says beside pools, routes, error handlers, middleware and what may be set for each of these."""
     from twistproxy.configuring.settings import POOL_SETTINGS, ROUTE_SETTINGS
     from twistproxy.settings import Settings
 
     standard = Settings()
     same = {name: getattr(standard, name) for name in (*POOL_SETTINGS, *ROUTE_SETTINGS)}
     settings = configuration.settings.with_(**same)
-    return configurationText(evolve(configuration, pools=(), routes=(), errorHandlers=(), settings=settings, forward=None))
+    reloaded = evolve(configuration, pools=(), routes=(), errorHandlers=(), middleware=(), settings=settings, forward=None)
+    return configurationText(reloaded)
 
 
 def onHangup(reactor: Any, function: Callable[[], object]) -> None:

@@ -70,6 +70,14 @@ forwarded = true
 """
 
 
+TWO_ROUTES = """
+[[routes]]
+[[routes]]
+match = { path = "/a" }
+middleware = "wrap"
+"""
+
+
 class FileCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = temporaryDirectory(self)
@@ -194,6 +202,18 @@ class ReadTests(FileCase):
         middleware = built[made.routes[0].middleware[0]]
         self.assertEqual(middleware.context.directory, str(self.directory))
         self.assertEqual(middleware.context.settings.maxTries, 3)
+
+    def test_middlewareOfAllRoutes(self) -> None:
+        made = self.read('middleware = ["wrap"]\npools.a.upstreams = "http://a"\n' + TWO_ROUTES)
+        self.assertEqual([each.place.replace(f"{self.path}: ", "") for each in made.middleware], ["middleware[0]"])
+        self.assertEqual([len(each.middleware) for each in made.routes], [0, 1])
+        self.assertEqual(len(buildPlugins(made, None)), 3)  # with the balancer
+        again = self.read(configurationText(made))
+        self.assertEqual([len(each.middleware) for each in (again, *again.routes)], [1, 0, 1])
+        self.assertEqual(
+            self.problems('middleware = ["wrpa"]\npools.a.upstreams = "http://a"'),
+            ["middleware[0]: no IMiddleware plugin is called 'wrpa'; did you mean 'wrap'?"],
+        )
 
     def test_defaults(self) -> None:
         made = self.read('pools.app.upstreams = ["http://a"]')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -212,6 +213,8 @@ class ReloaderTests(_Reloading):
 
     def test_whatHoldsFromTheNextStartIsTold(self) -> None:
         self.assertEqual(remainder(configured(A)), remainder(configured(B, settings=["slow-start=3s", "max-tries=2"])))
+        surrounded = evolve(configured(A), middleware=configured(A, middleware=["statistics"]).routes[0].middleware)
+        self.assertEqual(remainder(configured(A)), remainder(surrounded))
         self.assertNotEqual(remainder(configured(A)), remainder(configured(A, settings=["max-target-bytes=100"])))
         self.assertNotEqual(remainder(configured(A)), remainder(configured(A, accessLogs=["-"])))
 

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.support.certificates import issued, write, writeAuthority
+from tests.unit.builtin import asked
 from tests.unit.loader.temporary import temporaryDirectory
 from twistproxy import service as module
 from twistproxy.commandline import CommandLine, configure
@@ -182,6 +183,18 @@ class TLSTests(SynchronousTestCase):
         found = self.service.statistics()
         place = f"{self.directory / 'proxy.toml'}: routes[2].middleware[0]"
         self.assertEqual({name: each["requests"] for name, each in found.items()}, {"shop": 3, place: 3})
+
+    def test_middlewareOfAllRoutes(self) -> None:
+        """One object around that of each route."""
+        self.start(
+            'middleware = "statistics:name=all"\n'
+            'pools.a.upstreams = "http://10.0.0.1"\nlisteners = [{ endpoint = "tcp:8080" }]\n'
+            '[[routes]]\n[[routes]]\nmatch = { path = "/a" }\nmiddleware = ["statistics:name=a"]\n'
+        )
+        routes = [self.service.engine.routeFor(asked(target)) for target in (b"/", b"/a")]
+        names = [[each.title for each in route.middleware] for route in routes if route is not None]
+        self.assertEqual(names, [["all"], ["all", "a"]])
+        self.assertEqual(len({id(route.middleware[0]) for route in routes if route is not None}), 1)
 
     def test_listeners(self) -> None:
         tls = f'tls = {{ cert = "{self.cert}", key = "{self.key}" }}'

@@ -49,6 +49,7 @@ class Draft:
     accessLogs: list[AccessLogConfig | PluginUse] = Factory(list)
     errorLog: str = ""
     errorHandlers: list[PluginUse] = Factory(list)
+    middleware: list[PluginUse] = Factory(list)
     demo: bool = False
     source: str = ""
     forward: ForwardConfig | None = None
@@ -162,6 +163,7 @@ def assemble(reader: Reader, draft: Draft) -> Configuration:
         accessLogs=tuple(draft.accessLogs),
         errorLog=draft.errorLog,
         errorHandlers=tuple(draft.errorHandlers),
+        middleware=tuple(draft.middleware),
         demo=draft.demo,
         source=draft.source,
         forward=draft.forward,
