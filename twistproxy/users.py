@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from binascii import Error, a2b_base64
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from twistproxy.errors import QUEUE_FULL, ConfigurationError, ProxyError
+from twistproxy.errors import QUEUE_FULL, RATE_LIMITED, ConfigurationError, ProxyError
 from twistproxy.passwords import checkHash, matches
 
 _KNOWN_FOR: Final = 300.0
@@ -20,6 +21,9 @@ _KNOWN_FOR: Final = 300.0
 
 _MOST_KNOWN: Final = 1024
 _MOST_WAITING: Final = 64
+_MOST_OF_ONE: Final = 16
+"""Passwords of one client that wait."""
+
 _AT_ONCE: Final = 2
 """Passwords that are hashed at the same time: the threads are also those that look up names."""
 
@@ -115,7 +119,8 @@ class Users:
         self._seconds = seconds
         self._salt = os.urandom(16)
         self._known: OrderedDict[bytes, float] = OrderedDict()
-        self._waiting = 0
+        self._waiting: dict[bytes, list[Deferred[bool]]] = {}
+        self._asking: Counter[bytes] = Counter()
         self._places = places or newPlaces()
         self._version = self._look()
         self._users = readUsers(path)
@@ -160,25 +165,29 @@ class Users:
         """That of a user, always the same for a name that nobody has: it takes as long as if it were somebody's."""
         return self._hashes[int.from_bytes(self._digestOf(name)) % len(self._hashes)]
 
-    def check(self, name: str, password: bytes) -> Deferred[bool]:
+    def check(self, name: str, password: bytes, client: bytes = b"") -> Deferred[bool]:
         """Whether this is a user's password.
 
-        @raise ProxyError: 503, when too many wait already.
+        @param client: who asks, so that one leaves places to others.
+        @raise ProxyError: 503 when too many passwords wait already, 429 when too many of this client do.
         """
         if self.isKnown(name, password):
             return succeed(True)
         key = self._keyOf(name, password)
-        if self._waiting >= _MOST_WAITING:
+        answer: Deferred[bool] = Deferred()  # who does not wait for it any more cannot cancel what a thread does
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            waiting.append(answer)
+            return answer
+        if self._asking[client] >= _MOST_OF_ONE:
+            raise ProxyError(RATE_LIMITED, "passwords of this client wait to be checked", [("Retry-After", "1")])
+        if len(self._waiting) >= _MOST_WAITING:
             raise ProxyError(QUEUE_FULL, "passwords wait to be checked")
-        self._waiting += 1
+        self._waiting[key] = [answer]
+        self._asking[client] += 1
         hashed = self._users.get(name)
         # Who is unknown takes as much time as who is not, and is not told apart by it, where hashes differ in their cost too.
         checking = self._places.run(self._run, matches, password, hashed or self._somebodysHash(name))
-        answer: Deferred[bool] = Deferred()  # who does not wait for it any more cannot cancel what a thread does
-
-        def checked(result: Any) -> Any:
-            self._waiting -= 1
-            return result
 
         def decided(isRight: bool) -> bool:
             if not isRight or hashed is None or self._users.get(name) != hashed:
@@ -189,5 +198,13 @@ class Users:
                 self._known.popitem(last=False)
             return True
 
-        checking.addBoth(checked).addCallback(decided).addCallbacks(answer.callback, answer.errback)
+        def settled(result: bool | Failure) -> None:
+            self._asking[client] -= 1
+            if not self._asking[client]:
+                del self._asking[client]
+            for each in self._waiting.pop(key):
+                if not each.called:
+                    each.callback(result)
+
+        checking.addCallback(decided).addBoth(settled)
         return answer

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.loader.temporary import temporaryDirectory
-from twistproxy.errors import ConfigurationError, ProxyError
+from twistproxy.errors import QUEUE_FULL, RATE_LIMITED, ConfigurationError, ProxyError
 from twistproxy.passwords import apr1
 from twistproxy.users import Users, credentialsOf, parseUsers
 
@@ -125,11 +125,33 @@ class TestUsers(SynchronousTestCase):
         self.assertEqual(len(self.calls), 1)
 
     def test_tooMany(self) -> None:
-        for _ in range(64):
-            self.users.check("ali", b"x")
-        self.assertRaises(ProxyError, self.users.check, "ali", b"x")
+        for i in range(64):
+            self.users.check("ali", b"x%d" % i, b"%d" % i)
+        error = self.assertRaises(ProxyError, self.users.check, "ali", b"x", b"x")
+        self.assertIs(error.kind, QUEUE_FULL)
         self.settle()
         self.assertTrue(self.isRight("ali", b"open sesame"))
+
+    def test_tooManyOfOneClient(self) -> None:
+        """Whoever guesses leaves places to others, who come in meanwhile."""
+        for i in range(16):
+            self.users.check("ali", b"x%d" % i, b"evil")
+        error = self.assertRaises(ProxyError, self.users.check, "ali", b"x", b"evil")
+        self.assertIs(error.kind, RATE_LIMITED)
+        checking = self.users.check("ali", b"open sesame", b"good")
+        self.settle()
+        self.assertTrue(self.successResultOf(checking))
+        self.users.check("ali", b"x", b"evil")
+
+    def test_theSameAtTheSameTime(self) -> None:
+        """A browser asks for a page and all that is in it at once; that is one password."""
+        checking = [self.users.check("ali", b"open sesame", b"c") for _ in range(100)]
+        wrong = [self.users.check("ali", b"x", b"c") for _ in range(2)]
+        self.assertEqual(len(self.calls), 2)
+        checking[0].cancel()
+        self.failureResultOf(checking[0], CancelledError)
+        self.settle()
+        self.assertEqual([self.successResultOf(each) for each in (*checking[1:], *wrong)], [True] * 99 + [False] * 2)
 
     def test_failuresFreeTheirPlace(self) -> None:
         for _ in range(65):
@@ -138,13 +160,13 @@ class TestUsers(SynchronousTestCase):
             self.failureResultOf(checking, RuntimeError)
 
     def test_threadsAreLeftToOthers(self) -> None:
-        for _ in range(5):
-            self.users.check("ali", b"x")
+        for i in range(5):
+            self.users.check("ali", b"x%d" % i)
         self.assertEqual(len(self.calls), 2)
 
     def test_whoLeaves(self) -> None:
         """Does not make room for another while the thread goes on."""
-        left = [self.users.check("ali", b"x") for _ in range(2)]
+        left = [self.users.check("ali", b"x%d" % i) for i in range(2)]
         for each in left:
             each.cancel()
             self.failureResultOf(each, CancelledError)

@@ -15,6 +15,7 @@ from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, 
 from twistproxy.forward.policy import ForwardPolicy
 from twistproxy.forward.transparent import redirectedTo
 from twistproxy.interfaces import IDirector
+from twistproxy.limiting.networks import clientNetwork
 from twistproxy.messages import USER, InboundRequest, OutboundRequest, Response, Upstream
 from twistproxy.upstream.guard import Guard
 from twistproxy.users import Users, credentialsOf
@@ -47,7 +48,7 @@ class LoginDirector:
             _log.info("A wrong name or password from {client} for {name!r}", client=inbound.client, name=name)
             return self._ask(inbound)
 
-        return self._users.check(name, password).addCallback(checked)
+        return self._users.check(name, password, clientNetwork(inbound.client.host)).addCallback(checked)
 
     def _ask(self, inbound: InboundRequest) -> Response:
         response = errorPage(LOGIN_REQUIRED, inbound.headers.get("accept", ""), inbound.id)

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from twistproxy.errors import UNAUTHORIZED, ProxyError
 from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
+from twistproxy.limiting.networks import clientNetwork
 from twistproxy.messages import USER, InboundRequest, Response
 from twistproxy.users import Users, credentialsOf, newPlaces
 
@@ -70,7 +71,7 @@ class BasicAuth:
         return proceed()
 
     async def _check(self, request: InboundRequest, proceed: Callable[[], Any], name: str, password: bytes) -> Response:
-        if not await self._users.check(name, password):
+        if not await self._users.check(name, password, clientNetwork(request.client.host)):
             raise ProxyError(UNAUTHORIZED, f"basic-auth: a wrong name or password for {name[:100]!r}", self._challenge)
         self._enter(request, name)
         response: Response = await proceed()
