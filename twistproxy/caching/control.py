@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 _LONGEST: Final = 1 << 31
 """Seconds; what is more counts as this (RFC 9111 section 1.2.2)."""
+
+_SHORT: Final = 100
+"""Bytes; what is shorter is worth remembering."""
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _DIRECTIVE: Final = re.compile(
@@ -57,7 +61,20 @@ class CacheControl:
         return min(_number(each) for each in arguments)
 
 
+@lru_cache(maxsize=1024)
+def _known(value: bytes) -> CacheControl:
+    return CacheControl([value])
+
+
+def cacheControl(values: Sequence[bytes]) -> CacheControl:
+    """The directives of these lines; of a short one they are remembered, as there are few in the world."""
+    return _known(values[0]) if len(values) == 1 and len(values[0]) < _SHORT else CacheControl(values) if values else _NONE
+
+
 def _number(argument: bytes | None) -> int:
     if argument is None or not _NUMBER.match(argument):
         return 0
     return min(int(argument), _LONGEST) if len(argument) < 20 else _LONGEST
+
+
+_NONE: Final = CacheControl([])

@@ -7,25 +7,48 @@ Where the RFC leaves a choice, the one is made that keeps less: somebody else's 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import mktime_tz, parsedate_tz
 from typing import Final
 
 from attrs import frozen
 
-from twistproxy.caching.control import CacheControl
-from twistproxy.messages import FrozenHeaders
+from twistproxy.caching.control import CacheControl, cacheControl
+from twistproxy.messages import FrozenHeaders, Item
 from twistproxy.wire.guard import tokens
 
 KEPT_STATUSES: Final = frozenset({200, 203, 301, 308})
 """Good answers that may be kept though nothing says how long they stay fresh (RFC 9110 section 15.1). Not 404 and its like,
 which may be a sign of the very failure, nor 206, which is a part."""
 
-_ADDRESS: Final = (b"x-forwarded-proto", b"x-forwarded-port", b"x-forwarded-prefix")
+Fields = Mapping[bytes, Sequence[bytes]]
+"""Values of headers by their names in lower case."""
+
+ASKED: Final = frozenset({b"authorization", b"cookie", b"cache-control", b"if-match", b"if-unmodified-since"})
+"""What is looked at of a request."""
+
+ANSWERED: Final = frozenset(
+    {
+        b"cache-control", b"set-cookie", b"content-range", b"content-type", b"vary", b"expires", b"date", b"age",
+        b"content-length", b"etag",
+    }
+)  # fmt: skip
+"""What is looked at of an answer."""
+
+_ADDRESS: Final = frozenset({b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix", b"forwarded"})
 _WHO: Final = re.compile(rb'(?:for|by)=(?:"[^"]*"|[^;,"]*)', re.IGNORECASE)
 """In a Forwarded (RFC 7239)."""
 
 _EVENTS: Final = b"text/event-stream"
+
+
+def fieldsOf(items: Iterable[Item], names: frozenset[bytes]) -> dict[bytes, list[bytes]]:
+    """Those of C{names} that are there."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, _, value in items:
+        if name in names:
+            found.setdefault(name, []).append(value)
+    return found
 
 
 @frozen
@@ -46,13 +69,11 @@ class Terms:
     vary: tuple[bytes, ...]
 
 
-def termsOf(
-    code: int, asked: FrozenHeaders, answer: FrozenHeaders, hasCredentials: bool, delay: float, maxAge: float
-) -> Terms | str:
+def termsOf(code: int, asked: Fields, answer: Fields, hasCredentials: bool, delay: float, maxAge: float) -> Terms | str:
     """Whether an answer to a GET may be kept, and on which terms.
 
-    @param asked: the request's headers.
-    @param answer: its own.
+    @param asked: the request's headers, as far as L{ASKED} names them.
+    @param answer: its own, as far as L{ANSWERED} does.
     @param hasCredentials: whether the request said who it is from.
     @param delay: seconds from the request to the answer.
     @param maxAge: seconds that it may get old, if it does not want less.
@@ -60,22 +81,22 @@ def termsOf(
     """
     if code not in KEPT_STATUSES:
         return "status"
-    control = CacheControl(answer.getRawHeaders(b"cache-control", ()))
+    control = cacheControl(answer.get(b"cache-control", ()))
     for name in (b"no-store", b"private", b"no-cache"):
         if name in control:
             return name.decode()
-    if b"no-store" in CacheControl(asked.getRawHeaders(b"cache-control", ())):
+    if b"no-store" in cacheControl(asked.get(b"cache-control", ())):
         return "no-store"
-    if answer.hasHeader(b"set-cookie"):
+    if b"set-cookie" in answer:
         return "set-cookie"
-    if answer.hasHeader(b"content-range"):
+    if b"content-range" in answer:
         return "status"
-    if answer.get(b"content-type", b"").partition(b";")[0].strip().lower() == _EVENTS:
+    if answer.get(b"content-type", (b"",))[0].partition(b";")[0].strip().lower() == _EVENTS:
         return "stream"
     isShared = b"public" in control or b"s-maxage" in control
     if hasCredentials and not isShared:
         return "credentials"
-    vary = tokens(answer.getRawHeaders(b"vary", ()))
+    vary = tokens(answer.get(b"vary", ()))
     if b"*" in vary:
         return "vary"
     lifetime = float(_lifetime(control, answer))
@@ -94,22 +115,22 @@ def _limit(control: CacheControl, lifetime: float, maxAge: float) -> float:
     return maxAge if onError is None else min(maxAge, lifetime + onError)
 
 
-def _lifetime(control: CacheControl, answer: FrozenHeaders) -> int:
+def _lifetime(control: CacheControl, answer: Fields) -> int:
     """Seconds for which it says that it is fresh, 0 without a word: none are guessed (RFC 9111 section 4.2.1)."""
     for name in (b"s-maxage", b"max-age"):
         seconds = control.seconds(name)
         if seconds is not None:
             return seconds
-    expires, date = answer.getRawHeaders(b"expires", ()), answer.getRawHeaders(b"date", ())
+    expires, date = answer.get(b"expires", ()), answer.get(b"date", ())
     if len(expires) != 1 or len(date) != 1:
         return 0
     until, since = instant(expires[0]), instant(date[0])
     return max(0, until - since) if until is not None and since is not None else 0
 
 
-def _ageOf(answer: FrozenHeaders) -> float:
+def _ageOf(answer: Fields) -> float:
     """What Age says; for ever, where that is no number."""
-    values = answer.getRawHeaders(b"age", ())
+    values = answer.get(b"age", ())
     if not values:
         return 0.0
     age = CacheControl([b"age=" + values[0]]).seconds(b"age") if values[0].strip().isdigit() else None
@@ -125,7 +146,7 @@ def instant(value: bytes) -> int | None:
         return None
 
 
-def mayGive(terms: Terms, age: float, asked: FrozenHeaders, hasCredentials: bool) -> bool:
+def mayGive(terms: Terms, age: float, asked: Fields, hasCredentials: bool) -> bool:
     """Whether a kept answer may be given in the place of a failure.
 
     What a request says of the age that it would like (max-age) is not looked at: each reload in a browser says so, and the
@@ -136,9 +157,9 @@ def mayGive(terms: Terms, age: float, asked: FrozenHeaders, hasCredentials: bool
     """
     if age >= terms.limit or (hasCredentials and not terms.isShared):
         return False
-    if asked.hasHeader(b"if-match") or asked.hasHeader(b"if-unmodified-since"):
+    if b"if-match" in asked or b"if-unmodified-since" in asked:
         return False  # for the origin only (RFC 9110 sections 13.1.1 and 13.1.4)
-    control = CacheControl(asked.getRawHeaders(b"cache-control", ()))
+    control = cacheControl(asked.get(b"cache-control", ()))
     if b"no-store" in control or b"no-cache" in control:
         return False
     stale = age - terms.lifetime
@@ -152,12 +173,16 @@ def mayGive(terms: Terms, age: float, asked: FrozenHeaders, hasCredentials: bool
     return True
 
 
-def address(sent: FrozenHeaders) -> tuple[bytes, ...]:
+def address(sent: Iterable[Item]) -> tuple[tuple[bytes, bytes], ...]:
     """What a request that is sent on says of the URL that the client asked for: applications make links and choose tenants by
     it, and do not name it in Vary. Who the client is is left out."""
-    host = b",".join(sent.getRawHeaders(b"x-forwarded-host", ()))
-    forwarded = b",".join(_WHO.sub(b"", each) for each in sent.getRawHeaders(b"forwarded", ()))
-    return host.lower(), forwarded.lower(), *(b",".join(sent.getRawHeaders(name, ())) for name in _ADDRESS)
+    found = []
+    for name, _, value in sent:
+        if name in _ADDRESS:
+            if name == b"forwarded":
+                value = _WHO.sub(b"", value)
+            found.append((name, value if name == b"x-forwarded-prefix" else value.lower()))
+    return tuple(found)
 
 
 def selectors(names: Sequence[bytes], *messages: FrozenHeaders) -> tuple[tuple[bytes, ...], ...]:

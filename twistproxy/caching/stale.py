@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from attrs import evolve, frozen
-
 from twistproxy.caching.conditions import isKnown, updated, withoutBody
 from twistproxy.caching.copying import Copying
-from twistproxy.caching.rules import Terms, address, mayGive, selectors, termsOf
+from twistproxy.caching.rules import ANSWERED, ASKED, Fields, Terms, address, fieldsOf, mayGive, selectors, termsOf
 from twistproxy.caching.store import Store
 from twistproxy.delivery import trueOfOutput
 from twistproxy.forwarding import HOP_BY_HOP
@@ -30,8 +28,13 @@ _OVERHEAD: Final = 1000
 _LINE_OVERHEAD: Final = 200
 """Bytes of a header line beside its text, about."""
 
+_RECENT: Final = 1.0
+"""Seconds within which an answer takes no other's place."""
 
-@frozen(eq=False)
+Key = tuple[str, str, bytes]
+Variant = tuple[tuple[Any, ...], tuple[bytes, ...], tuple[tuple[bytes, ...], ...]]
+
+
 class KeptAnswer:
     """One answer.
 
@@ -43,15 +46,20 @@ class KeptAnswer:
     @ivar until: when it is of no use any more, in seconds.
     """
 
-    key: tuple[str, str, bytes]
-    variant: tuple[Any, ...]
-    code: int
-    items: list[Item]
-    body: bytes
-    terms: Terms
-    since: float
-    size: int
-    until: float
+    __slots__ = ("body", "code", "items", "key", "since", "size", "terms", "until", "variant")
+
+    def __init__(self, key: Key, variant: Variant, code: int, items: list[Item], terms: Terms, since: float, body: bytes) -> None:
+        self.key = key
+        self.variant = variant
+        self.code = code
+        self.items = items
+        self.terms = terms
+        self.since = since
+        self.body = body
+        self.until = since + terms.limit - terms.age
+        self.size = _OVERHEAD + len(body) + sum(map(len, key)) + sum(len(each) for both in variant[2] for each in both)
+        for item in items:
+            self.size += _LINE_OVERHEAD + len(item[1]) + len(item[2])
 
     def age(self, now: float) -> float:
         """In seconds (RFC 9111 section 4.2.3)."""
@@ -106,72 +114,67 @@ class StaleAnswers:
         if not _mayConcern(request) or request.method != b"GET":
             return
         now = self._seconds()
+        asked, answer = fieldsOf(request.headers.items, ASKED), fieldsOf(response.items, ANSWERED)
+        hasCredentials = self._hasCredentials(request, asked)
         if response.code == 304:
-            self._confirmed(request, response, key, started, now)
+            self._confirmed(request, response, hasCredentials, now - started, now)
             return
-        asked, answer = request.headers, FrozenHeaders(response.items)
-        terms = termsOf(response.code, asked, answer, self._hasCredentials(request), now - started, self._maxAge)
-        why = terms if isinstance(terms, str) else self._streamed(request, response, key, terms, now)
+        if self.store.find(key, partial(self._isRecent, request, hasCredentials, now), now) is not None:
+            return
+        terms = termsOf(response.code, asked, answer, hasCredentials, now - started, self._maxAge)
+        why = terms if isinstance(terms, str) else self._streamed(request, response, answer, terms, now)
         if why is not None:
             self.passed[why] += 1
 
-    def _streamed(
-        self, request: InboundRequest, response: Response, key: tuple[str, str, bytes], terms: Terms, now: float
-    ) -> str | None:
+    def _isRecent(self, request: InboundRequest, hasCredentials: bool, now: float, kept: KeptAnswer) -> bool:
+        """Whether it is so new that another need not be kept: what is asked for all the time would be copied all the time."""
+        return kept.since > now - _RECENT and (kept.terms.isShared or not hasCredentials) and self._isFor(request, kept)
+
+    def _streamed(self, request: InboundRequest, response: Response, answer: Fields, terms: Terms, now: float) -> str | None:
         """Have the body copied.
 
         @return: or, in a word, why not.
         """
-        length = FrozenHeaders(response.items).get(b"content-length", b"").strip()
+        length = answer.get(b"content-length", (b"",))[0].strip()
         if length.isdigit() and int(length) > self._maxBody and response.replacedBody is None:
             return "size"
         if response.holder is not None and response.holder.length == UNTIL_CLOSE:
             return "length"  # all of it looks the same as the beginning
-        terms = evolve(terms, vary=tuple(sorted({*terms.vary, *self._vary})))
+        names = tuple(sorted({*terms.vary, *self._vary})) if self._vary else terms.vary
         items = [item for item in trueOfOutput(response.items, response.filters) if item[0] not in _NOT_KEPT]
-        variant = (_wayOf(request), terms.vary, _selectors(request, terms.vary))
-        size = _OVERHEAD + _textSize(items)
-        size += sum(map(len, key)) + sum(map(len, variant[0])) + sum(len(each) for both in variant[2] for each in both)
-        until = now + terms.limit - terms.age
-        whole = KeptAnswer(key, variant, response.code, items, b"", terms, now, size, until)
+        variant = (_wayOf(request), names, _selectors(request, names))
+        make = partial(KeptAnswer, _keyOf(request), variant, response.code, items, terms, now)
         # Whoever assigns another body later has other bytes pass here, to which these lines do not belong.
-        complete = partial(self._complete, whole, response, response.replacedBody)
+        complete = partial(self._complete, make, response, response.code, response.replacedBody)
         copying = Copying(self.store, self._maxBody, self._seconds, complete)
         response.filterBody(copying)
         request.whenFinished(copying.drop)
         return None
 
-    def _complete(self, answer: KeptAnswer, response: Response, replaced: Any, body: bytes) -> None:
-        if response.replacedBody is not replaced or response.code != answer.code:
-            return
-        if self.store.add(evolve(answer, body=body, size=answer.size + len(body)), self._seconds()):
+    def _complete(self, make: Callable[[bytes], KeptAnswer], response: Response, code: int, replaced: Any, body: bytes) -> None:
+        if response.replacedBody is replaced and response.code == code and self.store.add(make(body), self._seconds()):
             self.kept += 1
 
-    def _confirmed(
-        self, request: InboundRequest, response: Response, key: tuple[str, str, bytes], started: float, now: float
-    ) -> None:
+    def _confirmed(self, request: InboundRequest, response: Response, hasCredentials: bool, delay: float, now: float) -> None:
         """The client has already what the upstream would send; if that is what is kept, it is as good as new, with what is
         said of it now (RFC 9111 section 4.3.4)."""
-        answer = FrozenHeaders(response.items)
-        tag, hasCredentials = answer.get(b"etag"), self._hasCredentials(request)
+        tag = FrozenHeaders(response.items).get(b"etag")
 
         def isMeant(kept: KeptAnswer) -> bool:
             mayKnow = kept.terms.isShared or not hasCredentials
             return mayKnow and self._isFor(request, kept) and FrozenHeaders(kept.items).get(b"etag") == tag
 
-        kept = None if tag is None else self.store.find(key, isMeant, now)
+        kept = None if tag is None else self.store.find(_keyOf(request), isMeant, now)
         if kept is None:
             return
         items = updated(kept.items, [item for item in response.items if item[0] not in _NOT_KEPT])
         age = [item for item in response.items if item[0] == b"age"]
-        terms = termsOf(kept.code, request.headers, FrozenHeaders(items + age), False, now - started, self._maxAge)
+        asked = fieldsOf(request.headers.items, ASKED)
+        terms = termsOf(kept.code, asked, fieldsOf(items + age, ANSWERED), False, delay, self._maxAge)
         if isinstance(terms, str):
-            self.store.forget(key)
-            return
-        terms = evolve(terms, vary=kept.terms.vary)
-        size = kept.size + _textSize(items) - _textSize(kept.items)
-        until = now + terms.limit - terms.age
-        self.store.add(evolve(kept, items=items, terms=terms, since=now, size=size, until=until), now)
+            self.store.forget(kept.key)
+        else:
+            self.store.add(KeptAnswer(kept.key, kept.variant, kept.code, items, terms, now, kept.body), now)
 
     # What fails.
 
@@ -191,13 +194,14 @@ class StaleAnswers:
         return self._response(request, found, now, why)
 
     def _fits(self, request: InboundRequest, now: float, answer: KeptAnswer) -> bool:
-        mayHave = mayGive(answer.terms, answer.age(now), request.headers, self._hasCredentials(request))
+        asked = fieldsOf(request.headers.items, ASKED)
+        mayHave = mayGive(answer.terms, answer.age(now), asked, self._hasCredentials(request, asked))
         return mayHave and self._isFor(request, answer)
 
     def _isFor(self, request: InboundRequest, answer: KeptAnswer) -> bool:
         """Whether an upstream would be asked for the same thing."""
         way, names, values = answer.variant
-        return bool(way == _wayOf(request) and values == _selectors(request, names))
+        return way == _wayOf(request) and values == _selectors(request, names)
 
     def _response(self, request: InboundRequest, answer: KeptAnswer, now: float, why: str) -> Response:
         code, items, body = answer.code, answer.items, answer.body
@@ -210,12 +214,11 @@ class StaleAnswers:
         response.headers.addRawHeader(b"Cache-Status", status.encode())
         return response
 
-    def _hasCredentials(self, request: InboundRequest) -> bool:
+    def _hasCredentials(self, request: InboundRequest, asked: Fields) -> bool:
         """Whether a request says who it is from."""
-        headers = request.headers
         return (
-            headers.hasHeader(b"authorization")
-            or (not self._cookies and headers.hasHeader(b"cookie"))
+            b"authorization" in asked
+            or (not self._cookies and b"cookie" in asked)
             or bool(request.user)
             or request.clientCertificate is not None
         )
@@ -229,21 +232,16 @@ class StaleAnswers:
         }  # fmt: skip
 
 
-def _textSize(items: Sequence[Item]) -> int:
-    """Bytes that header lines take in memory, about."""
-    return sum(len(item[1]) + len(item[2]) + _LINE_OVERHEAD for item in items)
-
-
-def _keyOf(request: InboundRequest) -> tuple[str, str, bytes]:
+def _keyOf(request: InboundRequest) -> Key:
     return request.scheme, request.host.lower(), request.target
 
 
-def _wayOf(request: InboundRequest) -> tuple[str | bytes, ...]:
+def _wayOf(request: InboundRequest) -> tuple[Any, ...]:
     """Who was to be asked for what, as directors wanted it: what one tenant's upstream said is not another's."""
     standIn, outbound = request.standIn, request.outbound
     assert standIn is not None
     host = outbound.host.lower() if outbound.hostSet else ""
-    return standIn.asked, host, outbound.target, *address(FrozenHeaders(outbound.items))
+    return standIn.asked, host, outbound.target, *address(outbound.items)
 
 
 def _selectors(request: InboundRequest, names: Sequence[bytes]) -> tuple[tuple[bytes, ...], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.caching.rules import Terms, instant, mayGive, selectors, termsOf
+from twistproxy.caching.rules import ANSWERED, ASKED, Fields, Terms, fieldsOf, instant, mayGive, selectors, termsOf
 from twistproxy.messages import FrozenHeaders, Headers
 
 Lines = Sequence[tuple[bytes, bytes]]
@@ -18,6 +18,10 @@ def headers(lines: Lines) -> FrozenHeaders:
     return FrozenHeaders(Headers(lines).items)
 
 
+def fields(lines: Lines) -> Fields:
+    return fieldsOf(Headers(lines).items, ASKED | ANSWERED)
+
+
 def control(value: bytes, *more: tuple[bytes, bytes]) -> Lines:
     return [(b"Cache-Control", value), *more]
 
@@ -25,7 +29,7 @@ def control(value: bytes, *more: tuple[bytes, bytes]) -> Lines:
 def terms(
     answer: Lines = (), asked: Lines = (), code: int = 200, hasCredentials: bool = False, delay: float = 0.0
 ) -> Terms | str:
-    return termsOf(code, headers(asked), headers(answer), hasCredentials, delay, MAX_AGE)
+    return termsOf(code, fields(asked), fields(answer), hasCredentials, delay, MAX_AGE)
 
 
 class TestWhatIsKept(SynchronousTestCase):
@@ -103,7 +107,7 @@ class TestWhatIsKept(SynchronousTestCase):
 
 class TestWhoGetsIt(SynchronousTestCase):
     def given(self, age: float, *asked: tuple[bytes, bytes], hasCredentials: bool = False, isShared: bool = False) -> bool:
-        return mayGive(Terms(0, 60, 100, isShared, ()), age, headers(asked), hasCredentials)
+        return mayGive(Terms(0, 60, 100, isShared, ()), age, fields(asked), hasCredentials)
 
     def test_age(self) -> None:
         self.assertTrue(self.given(0))

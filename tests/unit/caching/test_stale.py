@@ -9,7 +9,8 @@ from zope.interface import implementer
 
 from tests.unit.builtin import answered, asked, built
 from tests.unit.caching.support import BREAKER, STALE, StaleTestCase
-from twistproxy.caching.stale import StaleAnswers
+from twistproxy.caching.rules import Terms
+from twistproxy.caching.stale import KeptAnswer, StaleAnswers
 from twistproxy.errors import AUTH_UNAVAILABLE, FORBIDDEN, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
@@ -113,7 +114,20 @@ class TestAnswers(StaleTestCase):
 
     def test_itIsAnsweredAgainAfterwards(self) -> None:
         self.proxy(FakeUpstream().respond(200, body=b"one").respond(503).respond(200, body=b"two").respond(503))
-        self.assertEqual([self.get().body for _ in range(4)], [b"one", b"one", b"two", b"two"])
+        bodies = []
+        for _ in range(4):
+            bodies.append(self.get().body)
+            self.harness.advance(1)
+        self.assertEqual(bodies, [b"one", b"one", b"two", b"two"])
+
+    def test_oftenAskedIsNotOftenKept(self) -> None:
+        """Once a second is enough."""
+        self.proxy(FakeUpstream(headers={"Vary": "X"}, body=b"good"))
+        for second, kept in ((0, 2), (0.9, 2), (0.1, 4)):
+            self.harness.advance(second)
+            for value in "abab":
+                self.get(X=value)
+            self.assertEqual(self.figures["kept"], kept)
 
 
 class TestConfirmed(StaleTestCase):
@@ -151,6 +165,31 @@ class TestConfirmed(StaleTestCase):
         """Whoever would not get it says nothing about it."""
         self.confirmed('"1"', {"Cache-Control": "no-store"}, Cookie="x")
         self.assertStale(self.get())
+
+    def test_ofAnotherVariant(self) -> None:
+        """A tag tells the variants of one URL apart only as far as the upstream takes care."""
+        upstream = FakeUpstream().respond(200, {"ETag": '"1"', "Vary": "X"}, b"good")
+        self.proxy(upstream.respond(304, {"ETag": '"1"', "Cache-Control": "no-store"}))
+        self.get(X="a")
+        self.get(X="b", If_None_Match='"1"')
+        self.breaks()
+        self.assertStale(self.get(X="a"))
+
+
+class TestSize(StaleTestCase):
+    def test_bodiesAndHeadersCount(self) -> None:
+        for headers, body in (({}, b"x" * 2000), ({"X": "x" * 2000}, b"")):
+            self.proxy(FakeUpstream(headers=headers, body=body), STALE + ":stale-size=10000:stale-body=4000")
+            for at in range(10):
+                self.get(f"/{at}")
+            figures = self.figures
+            self.assertEqual((figures["entries"], figures["evicted"]), (3, 7))
+            self.assertTrue(9000 < figures["bytes"] < 10000, figures)
+
+    def test_howOldItWasCountsToo(self) -> None:
+        terms = Terms(age=30, lifetime=0, limit=100, isShared=False, vary=())
+        kept = KeptAnswer(("http", "a", b"/"), ((), (), ()), 200, [], terms, 1000, b"")
+        self.assertEqual((kept.until, kept.age(1010)), (1070, 40))
 
 
 class TestWhatIsNotKept(StaleTestCase):
