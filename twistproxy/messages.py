@@ -243,7 +243,10 @@ class InboundRequest:
         it may hold it back, as those of L{twistproxy.pacing} do. The first added comes first. To be called before anybody is
         asked, so by middleware or directors.
         """
-        self.state.setdefault(STAGES, []).append(stage)
+        stages: list[Stage] = self.state.setdefault(STAGES, [])
+        if not stages:
+            self.whenFinished(lambda exchange: stages.clear())  # they know this request, as a rule
+        stages.append(stage)
 
     @property
     def stages(self) -> list[Stage] | None:

@@ -1,0 +1,50 @@
+"""L{twistproxy.stages}: what is left of exchanges whose bodies pass them."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from tests.unit.builtin import built
+from tests.unit.support import OK, ProxyTestCase, get, post
+from twistproxy.delaying import DelayedBody
+from twistproxy.exchange import Exchange
+from twistproxy.interfaces import IMiddleware
+from twistproxy.messages import InboundRequest
+from twistproxy.pacing import PacedBody
+from twistproxy.requestbody import RequestBody
+from twistproxy.uploading import StagedUpload
+
+_OURS = (DelayedBody, Exchange, InboundRequest, PacedBody, RequestBody, StagedUpload)
+
+
+class TestNothingIsKept(ProxyTestCase):
+    def left(self) -> list[Any]:
+        return [each for each in gc.get_objects() if isinstance(each, _OURS)]
+
+    def test_freedAtOnce(self) -> None:
+        """Without the garbage collector."""
+        for options in (
+            "bandwidth-limit:upload=10000:burst=0",
+            "bandwidth-limit:rate=10000:burst=0",
+            "bandwidth-limit:rate=10000:upload=10000",
+            "chaos:data-latency=10ms:slicer=100:slow-close=10ms:stream=both:seed=1",
+        ):
+            self.proxy(OK, middleware=[built(IMiddleware, options, reactor=self.network)])
+            self.engine.accessLogs = ()
+            gc.collect()
+            before = {id(each) for each in self.left()}
+            gc.disable()
+            try:
+                client = self.client()
+                for data in (get(), post(b"body"), post(b"u" * 1000, method=b"PUT"), get()):
+                    client.send(data)
+                    self.seconds(0.2)
+                self.assertEqual(len(client.answers()), 4)
+                client.abort()
+                self.seconds(1)
+                self.assertEqual([each for each in self.left() if id(each) not in before], [], options)
+            finally:
+                gc.enable()
+            self.tearDown()
+            self.setUp()
