@@ -43,12 +43,17 @@ def _spellings(name: bytes) -> list[bytes]:
 
 
 CLIENT_CERTIFICATE: Final = frozenset({
-    b"client-cert", b"client-cert-chain", b"x-client-cert", b"x-client-certificate", b"x-client-dn", b"x-client-fingerprint",
-    b"x-client-subject", b"x-forwarded-client-cert", b"x-forwarded-tls-client-cert", b"x-forwarded-tls-client-cert-info",
-    b"x-ssl-cert", b"x-ssl-client-cert", b"x-ssl-client-dn", b"x-ssl-client-fingerprint", b"x-ssl-client-s-dn",
-    b"x-ssl-client-subject", b"x-ssl-client-verify",
+    b"client-cert", b"client-cert-chain", b"ssl-client-cert", b"ssl-client-issuer-dn", b"ssl-client-subject-dn",
+    b"ssl-client-verify", b"x-amzn-mtls-clientcert", b"x-amzn-mtls-clientcert-issuer", b"x-amzn-mtls-clientcert-leaf",
+    b"x-amzn-mtls-clientcert-serial-number", b"x-amzn-mtls-clientcert-subject", b"x-amzn-mtls-clientcert-validity",
+    b"x-arr-clientcert", b"x-client-cert", b"x-client-certificate", b"x-client-dn", b"x-client-fingerprint", b"x-client-subject",
+    b"x-forwarded-client-cert", b"x-forwarded-tls-client-cert", b"x-forwarded-tls-client-cert-info", b"x-ssl-cert",
+    b"x-ssl-client-cert", b"x-ssl-client-cn", b"x-ssl-client-dn", b"x-ssl-client-fingerprint", b"x-ssl-client-i-dn",
+    b"x-ssl-client-issuer", b"x-ssl-client-notafter", b"x-ssl-client-notbefore", b"x-ssl-client-s-dn", b"x-ssl-client-serial",
+    b"x-ssl-client-sha1", b"x-ssl-client-subject", b"x-ssl-client-verify", b"x-ssl-issuer",
 })  # fmt: skip
-"""What tells an upstream of a client's certificate: RFC 9440, and the customs of Envoy, Traefik, nginx and HAProxy."""
+"""What tells an upstream of a client's certificate: RFC 9440, and the customs of Envoy, Traefik, nginx, its ingress controller,
+HAProxy, IIS and AWS."""
 
 FORWARDING: Final = frozenset(
     spelling

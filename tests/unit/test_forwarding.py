@@ -208,6 +208,14 @@ class TestRequests(SynchronousTestCase):
             self.assertEqual(found, ["Host: a", "X-Forwarded-For: 1.1.1.1", "X-Real-IP: 1.1.1.1", "X-Forwarded-Proto: https",
                                      "X-Forwarded-Host: a"])  # fmt: skip
 
+    def test_certificatesThatClientsClaim(self) -> None:
+        """As HAProxy's manual, ingress-nginx, AWS and IIS call them."""
+        claims = ["X-SSL-Client-CN: root", "x_ssl_client_cn: root", "Ssl-Client-Subject-Dn: CN=root", "X-SSL-Issuer: we",
+                  "X-Amzn-Mtls-Clientcert-Subject: CN=root", "X-ARR-ClientCert: x", "X-SSL-Client-Verify: SUCCESS"]  # fmt: skip
+        self.assertFalse({line.lower() for line in self.send("Host: a", *claims)} & {each.lower() for each in claims})
+        told = self.send("Host: a", *claims, peer="10.0.0.1", trusted=INNER)
+        self.assertEqual(sum(line in claims for line in told), 6)
+
     def test_nearestWord(self) -> None:
         """Of several lines, and of a list, which is the same (RFC 9110 section 5.3), the last is the nearest proxy's."""
         found = self.send("Host: a", "X-Forwarded-Proto: evil", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil",

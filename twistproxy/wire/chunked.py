@@ -40,7 +40,10 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
 """RFC 9110 section 6.5.1: fields that must not be taken from a trailer section, because they frame or route
 the message, authenticate, control how it is processed, or say how its content is to be read."""
 
-_FORBIDDEN_PREFIXES: Final = (b"if-", b"forwarded", b"x-forwarded-", b"x-real-ip", b"client-cert", b"x-client-", b"x-ssl-")
+_FORBIDDEN_PREFIXES: Final = (
+    b"if-", b"forwarded", b"x-forwarded-", b"x-real-ip", b"client-cert", b"ssl-client-", b"x-amzn-mtls-", b"x-arr-clientcert",
+    b"x-client-", b"x-ssl-",
+)  # fmt: skip
 
 
 def isAllowedTrailer(lower: bytes) -> bool:
