@@ -151,7 +151,8 @@ class Asking:
             asker.hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure())
             return
         if upstream is None:
-            asker.fail(self.lastError or ProxyError(NO_UPSTREAM, f"the balancer of pool {group.name} picked none"))
+            none = self.lastError or ProxyError(NO_UPSTREAM, f"the balancer of pool {group.name} picked none")
+            self._fail(none, asker.attempts > 0)
         elif not isinstance(upstream, Upstream) or not candidates.mayBePicked(upstream):
             wrong = TypeError(f"pick returned {upstream!r}, which is no candidate")
             asker.hookFailed(group.balancer, "pick", BALANCER_ERROR, Failure(wrong))
@@ -231,7 +232,7 @@ class Asking:
         try:
             self._place = engine.pools.room.line(name).join(self, self._timeLeft(self._asker.settings.queueTimeout))
         except ProxyError as error:
-            self._asker.fail(error)
+            self._fail(error, self._asker.attempts > 0)
 
     def accepts(self, key: str) -> bool:
         """Whether the upstream of that key may be asked."""

@@ -7,11 +7,13 @@ from typing import Any
 from twisted.internet.defer import fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tests.unit.builtin import MiddlewareTestCase, answered, built, items
 from tests.unit.support import ProxyTestCase, get
 from twistproxy.errors import CIRCUIT_OPEN, CLIENT_CLOSED, CONNECT_REFUSED, NO_ROUTE, ConfigurationError, ErrorKind, ProxyError
-from twistproxy.interfaces import IMiddleware
+from twistproxy.interfaces import IBalancer, IMiddleware
+from twistproxy.messages import InboundRequest
 from twistproxy.testing import FakeUpstream, ProxyHarness
 
 
@@ -145,6 +147,40 @@ class TestPool(SynchronousTestCase):
                 harness.advance(1)
                 self.assertEqual(answer.body, b"other")
         self.assertEqual(len(other.requests), 2)
+
+    def busy(self, **settings: Any) -> ProxyHarness:
+        """A proxy whose one upstream has as much as it may have."""
+        settings["maxConnectionsPerUpstream"] = 1
+        harness = self.harness(FakeUpstream().stall(), self.other_(), settings=settings)
+        harness.get("/")
+        harness.connect()
+        return harness
+
+    def test_nobodyHasRoom(self) -> None:
+        """Who waited in vain, or cannot even wait."""
+        harness = self.busy(queueTimeout=2.0)
+        answer = harness.get("/")
+        harness.advance(4)
+        self.assertEqual(answer.body, b"other")
+        harness = self.busy(maxQueuedRequests=0)
+        self.assertEqual(harness.get("/").body, b"other")
+
+    def test_theBalancerWantsNone(self) -> None:
+        @implementer(IBalancer)
+        class Nobody:
+            ignoresOutcomes = True
+
+            def pick(self, request: InboundRequest, candidates: Any) -> None:
+                return None
+
+            def report(self, upstream: Any, outcome: Any) -> None:
+                pass
+
+            def upstreamsChanged(self, upstreams: Any) -> None:
+                pass
+
+        harness = self.harness(FakeUpstream(), self.other_(), balancer=Nobody())
+        self.assertEqual(harness.post("/", b"data").body, b"other")
 
     def test_mistakes(self) -> None:
         error = self.assertRaises(ConfigurationError, built, IMiddleware, "fallback:pool=othr", pools=("other",))
