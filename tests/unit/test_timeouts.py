@@ -552,6 +552,16 @@ class TestSizes(ProxyTestCase):
         self.assertEqual((self.accessLog.lines, self.outcomes()), ([(413, "body_too_large")], [("body_too_large", 0)]))
         self.assertIsNotNone(self.origin.peer.closed)
 
+    def test_theBodyAfterItsAnswerHasBegun(self) -> None:
+        """The client has a head already: its connection is cut, and the upstream's too."""
+        self.proxy(None, settings={"maxBodyBytes": 100})
+        client = self.ask(get(b"/", b"Transfer-Encoding: chunked", method=b"POST") + b"32\r\n" + b"x" * 50 + b"\r\n")
+        self.send(self.origin.peer, head(b"Content-Length: 10") + b"begun")
+        client.send(b"33\r\n" + b"x" * 51)
+        self.assertTrue(client.received.endswith(b"\r\n\r\nbegun"))
+        self.assertEqual((client.isEnded, self.accessLog.lines), (True, [(200, "body_too_large")]))
+        self.assertIsNotNone(self.origin.peer.closed)
+
     def test_trailers(self) -> None:
         """maxTrailerBytes."""
         long = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
