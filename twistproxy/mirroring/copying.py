@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
 
 from attrs import frozen
 
 from twistproxy.body import EMPTY, Body
 from twistproxy.headeredits import HeaderEdits
 from twistproxy.messages import InboundRequest, Item, OutboundRequest
-from twistproxy.wire.guard import CHUNKED, tokens
+from twistproxy.wire.guard import CHUNKED
 from twistproxy.wire.http1 import RequestHead
 from twistproxy.wire.lines import HeaderLines
-
-_CHUNKED: Final = b"transfer-encoding"
 
 
 @frozen
@@ -43,12 +41,13 @@ def copied(original: InboundRequest, body: Body, size: int, edits: HeaderEdits |
     inbound = original.detached()
     made = _outbound(original.outbound, body)
     inbound.body, inbound.outbound = made.body, made
-    if any(item[0] == b"expect" for item in made.items):
+    names = {item[0] for item in inbound.headers.items}
+    if b"expect" in names:
         made.headers.removeHeader(b"expect")
     if edits is not None:
         edits.apply(made.headers)
         made.hostSet = made.hostSet or setsHost
-    return Copied(inbound, made, _head(inbound, size), size)
+    return Copied(inbound, made, _head(inbound, names, size), size)
 
 
 def _outbound(original: OutboundRequest, body: Body) -> OutboundRequest:
@@ -64,13 +63,14 @@ def _outbound(original: OutboundRequest, body: Body) -> OutboundRequest:
     return made
 
 
-def _head(inbound: InboundRequest, size: int) -> RequestHead:
-    """What an attempt wants to know of the client's head."""
-    items: list[Item] = inbound.headers.items
-    names = {item[0] for item in items}
+def _head(inbound: InboundRequest, names: Collection[bytes], size: int) -> RequestHead:
+    """What an attempt wants to know of the client's head.
+
+    @param names: of its lines.
+    """
     head = RequestHead(inbound.method, inbound.target, inbound.minor)
-    head.lines = HeaderLines(items, tokens(inbound.headers.getRawHeaders(b"connection", ())))
-    head.length = CHUNKED if _CHUNKED in names else size
+    head.lines = HeaderLines(inbound.headers.items, ())
+    head.length = CHUNKED if b"transfer-encoding" in names else size
     head.keepAlive = True
     head.mentionsTe = b"te" in names
     return head
