@@ -139,6 +139,13 @@ class ProxyError(Exception):
         self.detail = detail
         self.headers = headers
 
+    @property
+    def unsentStatus(self) -> int:
+        """What logs have as the status where there was no answer at all because of this; 0 for none."""
+        if self.isSilent:
+            return NO_ANSWER
+        return self.kind.status if self.kind.fault is Fault.CLIENT else 0
+
     def __str__(self) -> str:
         return f"{self.kind.reason}: {self.detail}" if self.detail else self.kind.reason
 

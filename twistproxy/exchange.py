@@ -22,7 +22,7 @@ from twistproxy.body import Body
 from twistproxy.chains import direct, handling, modify
 from twistproxy.delivery import ClientStream
 from twistproxy.destinations import destinationOf
-from twistproxy.errors import ErrorKind, Fault, ProxyError
+from twistproxy.errors import ErrorKind, ProxyError
 from twistproxy.forwarding import Identity, outboundBlock, outboundItems, relayedResponse, responseItems
 from twistproxy.hooks import Chain, describeFailure, nameOf
 from twistproxy.messages import InboundRequest, Item, OutboundRequest, Response, Try, Upstream
@@ -441,7 +441,6 @@ class Exchange:
                 return  # the plugin that was reading it has answered
         self._stopChain()
         if self._committed or error.isSilent:
-            self.code = self.code or errors.NO_ANSWER
             self._finish(error)
             self._client.truncate()
             return
@@ -489,8 +488,7 @@ class Exchange:
             self.error = error
             if error is not None:
                 error.__traceback__ = None  # its frames lead back to here: this would not be freed before the next collection
-            if error is not None and error.kind.fault is Fault.CLIENT and self.code == 0:
-                self.code = error.kind.status
+                self.code = self.code or error.unsentStatus
             if self._chain is not None:
                 self._stopChain()
             if self._onion is not None:

@@ -212,6 +212,7 @@ class TunnelEnd:
 
     def connectionLost(self, reason: Failure) -> None:
         """This side is gone: the other follows, in the same manner."""
+        hadEnded = self.inputEnded
         self.isLost = self.inputEnded = True
         other = self.other
         if self.flow is not None:
@@ -220,7 +221,7 @@ class TunnelEnd:
             other.flow.leave(deliver=False)
         clean = reason.check(ConnectionDone) is not None
         other.drop()
-        if clean and self._staged is not None and self.isHolding and not other.isLost:
+        if self._staged is not None and self.isHolding and not other.isLost and (clean or hadEnded):
             self._staged.end()
         else:
             self.drop()

@@ -163,6 +163,20 @@ class TestEnds(StagedTestCase):
         self.over()
         self.checkNoTimers()
 
+    def test_aResetBehindTheEnd(self) -> None:
+        """Of a side that takes nothing more: what it has sent before is not lost by that."""
+        client = self.slow("rate=100")
+        self.send(self.peer, b"d" * 100)
+        self.peer.close()
+        client.send(b"u")
+        client.send(b"u")
+        self.seconds(1.1)
+        self.assertEqual((len(client.take()), client.raw.eof), (100, True))
+        client.raw.close()
+        self.network.pump()
+        self.checkNothingRuns()
+        self.checkNoTimers()
+
     def test_resets(self) -> None:
         for who in ("client", "upstream"):
             client = self.slow("rate=1:upload=1")
