@@ -1,8 +1,8 @@
 """The proof that bodies stream: memory stays flat while a gibibyte passes, and while it does not.
 
-The proxy is a process of its own, on Twisted's default reactor and on asyncio's. What it holds of an exchange is what
-one side gave to the kernel, less what is still in the kernel's buffers, less what the other side has got or could get
-from them: exact, and blind to how the proxy or its reactor keep it.
+The proxy is a process of its own, on Twisted's default reactor and on uvloop, whose transports are our own. What it holds
+of an exchange is what one side gave to the kernel, less what is still in the kernel's buffers, less what the other side has
+got or could get from them: exact, and blind to how the proxy or its reactor keep it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ NOISE = 2 << 20
 EXCHANGES = 24
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
+needsUvloop = pytest.mark.skipif(find_spec("uvloop") is None, reason="needs uvloop")
 
 
-@pytest.fixture(params=["default", "asyncio"])
+@pytest.fixture(params=["default", pytest.param("uvloop", marks=needsUvloop)])
 def reactorName(request: pytest.FixtureRequest) -> str:
     """As C{twist --reactor} takes it."""
     name: str = request.param

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-NAMES = ("traffic", "upgrades", "endings", "slow", "places", "stopping", "chaos", "splicing", "splicing_bodies")
+NAMES = ("traffic", "upgrades", "endings", "places", "stopping", "chaos", "splicing", "splicing_bodies")
 FILES = [f"test_{name}.py" for name in NAMES]
 NOT_AGAIN = ("-k", "not buffered")  # what is compared with the kernel's way, and does not depend on the reactor
-ON_UVLOOP = [*FILES, "test_tls.py", "test_network_contract.py", "test_tcp.py", "test_uvloop_transports.py"]
+# The timers of the two are the same code, so what is slow is so on one of them.
+ON_UVLOOP = [*FILES, "test_slow.py", "test_tls.py", "test_network_contract.py", "test_tcp.py", "test_uvloop_transports.py"]
 
 
 Suite = tuple["subprocess.Popen[bytes]", Path]

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from tests.support.dialogue import Peer, settled
 from tests.support.messages import CHUNKED, LAST_CHUNK, chunk, request, response
-from tests.support.network import Network
+from tests.support.network import Hurried, Network
 
 
 @pytest_twisted.ensureDeferred
@@ -222,8 +222,8 @@ async def test_refusalInPlaceOfContinueEndsTheConnection(network: Network) -> No
 
 
 @pytest_twisted.ensureDeferred
-async def test_clientThatWaitsForContinueIsNotLeftWaiting(network: Network) -> None:
-    client, upstream = await network.chain(expectContinueTimeout=0.1)
+async def test_clientThatWaitsForContinueIsNotLeftWaiting(network: Network, hurried: Hurried) -> None:
+    client, upstream = await network.chain(clock=hurried, expectContinueTimeout=0.1)
     client.write(request(b"/", b"Expect: 100-continue", b"Content-Length: 4", method=b"PUT"))
     server = await upstream.accept()
     await server.readHead()
