@@ -20,6 +20,7 @@ from twistproxy.errors import ProxyError
 from twistproxy.splicing import BULK, LONG, Flow, Splicer
 from twistproxy.stages import Stage
 from twistproxy.sweep import NEVER, TICK, Sweeper
+from twistproxy.tls.transport import SecureTransport
 from twistproxy.tunnelstages import StagedInput
 from twistproxy.writing import Writer
 
@@ -39,14 +40,24 @@ class TunnelStatistics:
 
 
 def canHalfClose(transport: object) -> bool:
-    """Whether one direction of a transport can end before the other: TCP and UNIX sockets, never TLS in Twisted.
+    """Whether one direction of a transport can end before the other: TCP and UNIX sockets, and our TLS 1.3, never Twisted's.
 
     C{TLSMemoryBIOProtocol} passes unknown attributes on to the TCP transport below it, so that asking for
     C{loseWriteConnection} would cut TLS short without a close_notify: the type decides, not the attribute.
     """
+    if isinstance(transport, SecureTransport):
+        return transport.canEndOutput
     if ISSLTransport.providedBy(transport):
         return False
     return hasattr(transport, "loseWriteConnection") or IHalfCloseableDescriptor.providedBy(transport)
+
+
+def endOutput(transport: Any) -> None:
+    """End the direction away from us of what can L{half-close<canHalfClose>}."""
+    if isinstance(transport, SecureTransport):
+        transport.endOutput()  # without a FIN, behind which TLS could not answer its peer's close_notify with more
+    else:
+        transport.loseWriteConnection()
 
 
 class TunnelEnd:
@@ -208,7 +219,7 @@ class TunnelEnd:
             self._tunnel.finish("closed")
         else:
             other.writer.stop()
-            other.transport.loseWriteConnection()
+            endOutput(other.transport)
 
     def connectionLost(self, reason: Failure) -> None:
         """This side is gone: the other follows, in the same manner."""

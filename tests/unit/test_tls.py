@@ -146,6 +146,36 @@ class TestTLS(ProxyTestCase):
         self.assertIsNotNone(self.secure.peers[0].closed)
         self.checkNothingRuns()
 
+    def test_endsOfDirections(self) -> None:
+        """Where the upstream's TLS can tell one from both, as ours can."""
+        self.start(lambda peer, request: peer.send(SWITCHED))
+        self.secure.port.stopListening()
+        self.network.pump()
+        store = CertificateStore(ServerTLS((CertificateFiles(*write(temporaryDirectory(self), SERVER)),)))
+        self.secure.port = self.network.listenTCP(443, SecureFactory(store, self.secure.secure), interface="10.0.0.1")
+        for first in ("client", "upstream"):
+            self.secure.isHTTP = True
+            client = self.ask(get(b"/", *WEBSOCKET))
+            self.secure.isHTTP = False
+            peer = self.secure.peers[-1]
+            client.take(), peer.take()
+            if first == "client":
+                client.halfClose()
+                self.assertIsNone(peer.closed)
+                self.send(peer, b"more")
+                self.assertEqual(client.take(), b"more")
+                peer.close()
+                self.network.pump()
+            else:
+                peer.transport.endOutput()
+                self.network.pump()
+                self.assertTrue(client.raw.eof)
+                client.send(b"more")
+                self.assertEqual(peer.take(), b"more")
+                client.halfClose()
+            self.checkNothingRuns()
+            self.assertTrue(client.isEnded)
+
     def test_aTruncatedAnswer(self) -> None:
         def half(peer: RawPeer, request: Message) -> None:
             peer.send(head(b"Content-Length: 10") + b"hello")
@@ -673,6 +703,83 @@ class TestTLSClients(TLSClientCases, ProxyTestCase):
         self.assertTrue(client.isToldTheEnd)
         self.assertEqual(self.engine.channels, set())
 
+    def tunnelOf(self, **options: Any) -> BareClient:
+        """A client in a tunnel."""
+
+        def switch(peer: RawPeer, request: Message) -> None:
+            self.origin.isHTTP = False
+            peer.send(SWITCHED)
+
+        self.proxy(switch)
+        client = BareClient(self.network, **options)
+        client.send(get(b"/", *WEBSOCKET))
+        self.assertTrue(client.received.endswith(b"\r\n\r\n"))
+        client.received = b""
+        self.origin.peer.take()
+        return client
+
+    def test_aClientEndsItsDirection(self) -> None:
+        """RFC 8446 section 6.1: a close_notify is no more than that."""
+        client = self.tunnelOf()
+        client.send(b"last")
+        client.sayClose()
+        self.assertEqual((self.origin.peer.take(), self.origin.peer.eof), (b"last", True))
+        client.raw.send(b"\x17\x03\x03\x00\x20" + b"x" * 3200)  # what comes behind it is nothing
+        self.network.pump()
+        (channel,) = self.engine.channels
+        self.assertEqual(channel.transport._incoming.pending, 0)  # type: ignore[attr-defined]
+        for _ in range(3):
+            self.send(self.origin.peer, b"more")
+            client.read()
+        self.assertEqual((client.received, client.isToldTheEnd), (b"more" * 3, False))
+        self.origin.peer.close()
+        self.network.pump()
+        client.read()
+        self.assertTrue(client.isToldTheEnd)
+        self.checkNothingRuns()
+        self.assertEqual(self.accessLog.lines, [(101, "")])
+
+    def test_anUpstreamEndsItsDirection(self) -> None:
+        client = self.tunnelOf()
+        self.origin.peer.send(b"last")
+        self.origin.peer.halfClose()
+        self.network.pump()
+        client.read()
+        self.assertEqual((client.received, client.isToldTheEnd, client.raw.eof), (b"last", True, False))
+        for _ in range(3):
+            client.send(b"more" * 10000)
+        self.assertEqual(self.origin.peer.take(), b"more" * 30000)
+        client.sayClose()
+        self.checkNothingRuns()
+        self.assertTrue(client.raw.eof and self.origin.peer.eof)
+
+    def test_aBreakIsNoEndOfADirection(self) -> None:
+        """Not after our end either."""
+        client = self.tunnelOf()
+        self.origin.peer.halfClose()
+        self.network.pump()
+        client.raw.halfClose()
+        self.network.pump()
+        self.assertTrue(self.origin.peer.closed and not self.origin.peer.closed.check(ConnectionDone))
+        self.checkNothingRuns()
+
+    def test_aClientThatIsGoneEndsBoth(self) -> None:
+        """It says so by a FIN behind its close_notify."""
+        client = self.tunnelOf()
+        client.sayClose()
+        self.assertEqual(self.engine.inFlight, 1)
+        client.raw.halfClose()
+        self.network.pump()
+        self.assertTrue(self.origin.peer.eof and not self.origin.peer.closed)
+        self.checkNothingRuns()
+
+    def test_beforeTLS13TheEndOfOneIsThatOfBoth(self) -> None:
+        """RFC 5246 section 7.2.1."""
+        client = self.tunnelOf(latest=stdlib.TLSVersion.TLSv1_2)
+        client.sayClose()
+        self.assertTrue(client.isToldTheEnd and self.origin.peer.eof)
+        self.checkNothingRuns()
+
     def test_plainHTTP(self) -> None:
         """Somebody forgot the s."""
         self.proxy(None)
@@ -778,12 +885,16 @@ class BareClient:
     @ivar isToldTheEnd: whether the proxy's close_notify came.
     """
 
-    def __init__(self, network: Any, isHasty: bool = False) -> None:
-        """@param isHasty: whether the end of its handshake is sent together with what it sends first."""
+    def __init__(self, network: Any, isHasty: bool = False, latest: Any = stdlib.TLSVersion.MAXIMUM_SUPPORTED) -> None:
+        """
+        @param isHasty: whether the end of its handshake is sent together with what it sends first.
+        @param latest: the version of TLS that it knows.
+        """
         self.network = network
         self.raw: RawClient = network.connect("10.1.0.1:8443")
         context = stdlib.SSLContext(stdlib.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, stdlib.CERT_NONE
+        context.maximum_version = latest
         self._in, self._out = stdlib.MemoryBIO(), stdlib.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out)
         self.received = b""
@@ -805,10 +916,16 @@ class BareClient:
     def send(self, data: bytes) -> None:
         """Send it, and read what comes."""
         self._tls.write(data)
+        self.read()
+
+    def read(self) -> None:
+        """Read what comes."""
         self._exchange()
         try:
             while piece := self._tls.read(65536):
                 self.received += piece
+            self.isToldTheEnd = True
+        except stdlib.SSLZeroReturnError:
             self.isToldTheEnd = True
         except stdlib.SSLWantReadError:
             pass

@@ -4,9 +4,9 @@ Twisted's own TLS goes through pyOpenSSL and gathers writes until the next turn 
 costs more than all of the proxy's other work, so this layer does what L{twistproxy.writing} does for plain connections:
 what is written is encrypted and sent at once, and what came in one segment is told in one piece.
 
-Below it is any transport; above it any protocol, which sees an C{ISSLTransport}. There is no half-close for protocols:
-C{loseWriteConnection} is only for closing gently. The end of a connection without C{close_notify} is a
-L{ConnectionLost}, since it may be somebody else's doing (RFC 8446 section 6.1).
+Below it is any transport; above it any protocol, which sees an C{ISSLTransport}. A half-close is a C{close_notify}, and
+exists in TLS 1.3 alone: C{endOutput}. C{loseWriteConnection} is only for closing gently. The end of a connection without
+C{close_notify} is a L{ConnectionLost}, since it may be somebody else's doing (RFC 8446 section 6.1).
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class SecureTransport(Protocol):
         self.isSecure = False
         self.isFull = False
         self._isClosing = False  # nothing more is written: our close_notify is sent, or there was no handshake
+        self._isHalfClosed = False  # our close_notify is sent, and the peer's input still wanted
         self._isAborted = False
         self._inputEnded = False  # the peer's close_notify came
         self._reason: Failure | None = None
@@ -102,7 +103,7 @@ class SecureTransport(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Part of the handshake, or records."""
-        if self._isAborted:
+        if self._isAborted or self._inputEnded:
             return
         self._incoming.write(data)
         if self.isSecure or self._handshake():
@@ -193,7 +194,7 @@ class SecureTransport(Protocol):
 
     def readConnectionLost(self) -> None:
         """L{IHalfCloseableProtocol} of the transport below: the peer sends nothing more, not even records."""
-        if not self._inputEnded and not self._isClosing:
+        if not self._inputEnded and (self._isHalfClosed or not self._isClosing):
             self._reason = Failure(ConnectionLost("the connection was closed without close_notify"))
             self.abortConnection()
         else:
@@ -362,7 +363,19 @@ class SecureTransport(Protocol):
         else:
             self.transport.loseConnection()
 
+    @property
+    def canEndOutput(self) -> bool:
+        """Whether C{endOutput} ends but one direction: before TLS 1.3, a C{close_notify} ends both (RFC 5246 section 7.2.1)."""
+        return self.isSecure and self._ssl.version() == "TLSv1.3"
+
+    def endOutput(self) -> None:
+        """Send what was written, then our C{close_notify}, and go on reading until the peer's (RFC 8446 section 6.1)."""
+        if self._above is not None and not self._isClosing:
+            self._sayClose()
+            self._isHalfClosed = True
+
     def _sayClose(self) -> None:
+        self._isHalfClosed = False
         if self._isClosing:
             return
         self._isClosing = True
