@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -14,6 +16,8 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 T = TypeVar("T")
+
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def readLimited(response: Any, limit: int) -> Deferred[bytes]:
@@ -100,12 +104,12 @@ def described(error: BaseException) -> str:
 class _Quietly:
     """Connects as Twisted's Agent does, without two lines in the log for each connection."""
 
-    def __init__(self, reactor: Any, timeout: float) -> None:
+    def __init__(self, reactor: Any, timeout: float, trust: Any) -> None:
         from twisted.web.client import BrowserLikePolicyForHTTPS
 
         self._reactor = reactor
         self._timeout = timeout
-        self._policy = BrowserLikePolicyForHTTPS()
+        self._policy = BrowserLikePolicyForHTTPS(trust)
 
     def endpointForURI(self, uri: Any) -> Any:
         endpoint: Any = HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout)
@@ -124,25 +128,45 @@ class _QuietEndpoint:
         return self._endpoint.connect(protocolFactory)
 
 
-def agent(reactor: Any, timeout: float, pool: Any = None) -> Any:
+def authoritiesIn(path: Path) -> Any:
+    """Those whose certificates are in a PEM file, for L{agent}.
+
+    @raise ValueError: with a sentence for the person who wrote it.
+    """
+    from twisted.internet.ssl import Certificate, trustRootFromCertificates
+
+    try:
+        found = [Certificate.loadPEM(each) for each in _CERTIFICATE.findall(path.read_bytes())]
+        if not found:
+            raise ValueError
+        return trustRootFromCertificates(found)
+    except OSError as error:
+        raise ValueError(f"ca: the file {path} cannot be read: {error.strerror}") from None
+    except Exception:  # OpenSSL's, of several kinds
+        raise ValueError(f"ca: the file {path} has no certificate, or one that is damaged") from None
+
+
+def agent(reactor: Any, timeout: float, pool: Any = None, trust: Any = None) -> Any:
     """An C{IAgent} for http and https.
 
     @param timeout: for connections, in seconds.
     @param pool: an C{HTTPConnectionPool}; without one no connection is kept.
+    @param trust: whom to believe who a server is, as of L{authoritiesIn}; None for the platform's authorities.
     """
     from twisted.web.client import Agent
 
-    return Agent.usingEndpointFactory(reactor, _Quietly(reactor, timeout), pool)
+    return Agent.usingEndpointFactory(reactor, _Quietly(reactor, timeout, trust), pool)
 
 
-async def fetch(reactor: Any, url: str, timeout: float, limit: int) -> bytes:
+async def fetch(reactor: Any, url: str, timeout: float, limit: int, trust: Any = None) -> bytes:
     """The document at a URL; redirects are not followed.
 
     @param timeout: for the connection; that for all of it is the caller's.
+    @param trust: as of L{agent}.
     @raise ValueError: when the answer is not 200, or too long.
     @raise Exception: when there is none.
     """
-    response = await agent(reactor, timeout).request(b"GET", url.encode("ascii"))
+    response = await agent(reactor, timeout, trust=trust).request(b"GET", url.encode("ascii"))
     content = await readLimited(response, limit)
     if response.code != 200:
         raise ValueError(f"the answer is {response.code}")

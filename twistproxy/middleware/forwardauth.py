@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -11,7 +12,7 @@ from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, ProxyError
-from twistproxy.fetching import agent, described, isDocumentURL, readLimited, within
+from twistproxy.fetching import agent, authoritiesIn, described, isDocumentURL, readLimited, within
 from twistproxy.forwarding import FORWARDING
 from twistproxy.headeredits import HeaderEdits, OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
@@ -61,6 +62,7 @@ class ForwardAuth(Service):
         toClient: Sequence[str] = (),
         user: str = "",
         timeout: Duration = 5.0,
+        ca: Path | None = None,
         context: Any = None,
     ) -> None:
         """
@@ -71,6 +73,7 @@ class ForwardAuth(Service):
         @param toClient: headers of an answer 2xx that the client gets, such as Set-Cookie.
         @param user: the header of an answer 2xx that names the user, for access logs.
         @param timeout: for all of an answer.
+        @param ca: a PEM file with the authorities that may say who the server is; by default those of the platform.
         @raise ValueError: with a sentence for the person who wrote it.
         """
         if not isDocumentURL(url) or not url.isascii():
@@ -91,7 +94,7 @@ class ForwardAuth(Service):
         self._reactor = context.reactor
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = 32
-        self._agent: Any = agent(context.reactor, timeout, self._pool)
+        self._agent: Any = agent(context.reactor, timeout, self._pool, authoritiesIn(ca) if ca else None)
         self.allowed = 0
         self.refused = 0
         self.failures = 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
 from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, ProxyError
-from twistproxy.fetching import fetch, isDocumentURL
+from twistproxy.fetching import authoritiesIn, fetch, isDocumentURL
 from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.keys import keyFrom
@@ -54,6 +55,7 @@ class JSONWebToken(Service):
         timeout: Duration = 5.0,
         realm: str = "api",
         *,
+        ca: Path | None = None,
         optional: bool = False,
         forward: bool = True,
         context: Any = None,
@@ -75,6 +77,7 @@ class JSONWebToken(Service):
         @param stale: after which its keys are not used any more, if it could not be loaded again.
         @param timeout: for loading it.
         @param realm: that clients are told.
+        @param ca: a PEM file with the authorities that may say who its server is; by default those of the platform.
         @param optional: whether requests without any token pass too; bad ones never do.
         @param forward: whether the upstream gets the Authorization header.
         @raise ValueError: with a sentence for the person who wrote it.
@@ -99,9 +102,10 @@ class JSONWebToken(Service):
         else:
 
             async def load() -> KeySet:
-                content = await fetch(context.reactor, jwks, timeout, _MAX_BYTES) if isURL else _readFile(path)
+                content = await fetch(context.reactor, jwks, timeout, _MAX_BYTES, trust) if isURL else _readFile(path)
                 return KeySet.ofDocument(content, algorithms)
 
+            trust = authoritiesIn(ca) if ca else None
             isURL = jwks.startswith(("http://", "https://"))
             path = os.path.join(context.directory, jwks)
             if isURL and not (isDocumentURL(jwks) and jwks.isascii()):
