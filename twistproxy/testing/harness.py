@@ -189,9 +189,12 @@ class ProxyHarness:
         """The upstreams of the pool C{default}, as plugins see them."""
         return self.engine.groups["default"].members
 
-    def plugin(self, kind: str) -> Any:
-        """The first plugin of a kind, such as C{"director"}: the object that was made of a string or a class."""
-        return self._proxy.plugins[kind][0]
+    def plugin(self, kind: str, number: int = 0) -> Any:
+        """A plugin of a kind, such as C{"director"}: the object that was made of a string or a class.
+
+        @param number: which of them, in their order.
+        """
+        return self._proxy.plugins[kind][number]
 
     @property
     def buffered(self) -> int:

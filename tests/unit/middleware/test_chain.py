@@ -1,0 +1,55 @@
+"""Row T22 of what a proxy has around it: permissions, rate limit, degradation, circuit breaker and statistics, as one chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistproxy.testing import FakeUpstream, ProxyTestMixin
+
+CHAIN = [
+    "statistics:name=all",
+    "ip-filter:deny=192.0.2.0/24",
+    "rate-limit:rate=1:burst=9",
+    "fallback:sorry:on=502,503:status=200",
+    "statistics:name=inside",
+    "circuit-breaker:errors=50%:volume=4:open=10s:recovery=0s",
+]
+
+
+class TestChain(ProxyTestMixin, SynchronousTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.upstream = FakeUpstream(body=b"well")
+        self.harness = self.proxyHarness(upstream=self.upstream, middleware=CHAIN)
+
+    def ask(self, count: int = 1, **options: Any) -> list[tuple[int, bytes]]:
+        answers = [self.harness.get("/", **options) for _ in range(count)]
+        return [(each.status, each.body if each.status == 200 else b"") for each in answers]
+
+    def figures(self, name: str) -> dict[str, Any]:
+        plugins = [self.harness.plugin("middleware", at) for at in range(len(CHAIN))]
+        (found,) = [each for each in plugins if getattr(each, "title", "") == name]
+        figures: dict[str, Any] = found.snapshot()
+        return figures
+
+    def test_eachDoesItsPart(self) -> None:
+        self.assertEqual(self.ask(2), [(200, b"well")] * 2)
+        self.assertEqual(self.ask(client="192.0.2.9"), [(403, b"")])  # takes nothing of anybody's rate
+        self.upstream.respond(500)
+        self.assertEqual(self.ask(2), [(500, b"")] * 2)  # half of four: the breaker opens
+        self.upstream.respond(200, {}, b"well")
+        asked = len(self.upstream.requests)
+        self.assertEqual(self.ask(5), [(200, b"sorry")] * 5)
+        self.assertEqual(len(self.upstream.requests), asked, "it is left in peace")
+        self.assertEqual(self.ask(2), [(200, b"sorry"), (429, b"")])
+        self.harness.advance(10)
+        self.assertEqual(self.ask(2), [(200, b"well")] * 2)
+
+        outside, inside = self.figures("all"), self.figures("inside")
+        self.assertEqual((outside["requests"], outside["statuses"]), (14, {200: 10, 403: 1, 429: 1, 500: 2}))
+        self.assertEqual(outside["failures"], {"forbidden": 1, "rate_limited": 1})
+        self.assertEqual((inside["requests"], inside["inFlight"], outside["inFlight"]), (12, 0, 0))
+        (upstream,) = outside["upstreams"].values()
+        self.assertEqual((upstream["requests"], upstream["statuses"]), (6, {200: 4, 500: 2}))
