@@ -1,11 +1,16 @@
-"""Row T22 of what a proxy has around it: permissions, rate limit, degradation, circuit breaker and statistics, as one chain."""
+"""Permissions, rate limit, degradation, circuit breaker and statistics as one chain; and each as people write it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.unit.builtin import built
+from tests.unit.loader.temporary import temporaryDirectory
+from tests.unit.middleware.test_basicauth import APR1
+from twistproxy.interfaces import IMiddleware
 from twistproxy.testing import FakeUpstream, ProxyTestMixin
 
 CHAIN = [
@@ -16,6 +21,37 @@ CHAIN = [
     "statistics:name=inside",
     "circuit-breaker:errors=50%:volume=4:open=10s:recovery=0s",
 ]
+
+
+WRITTEN = [
+    r"rate-limit:rate=50:burst=10:key=client",
+    r"rate-limit:rate=50:key=header\:X-User",
+    r"rate-limit:rate=50:key=cookie\:sid",
+    r"rate-limit:rate=50:key=route",
+    r"rate-limit:rate=50:burst=10:redis=127.0.0.1\:6379",
+    r"concurrency-limit:max=5:key=client",
+    r"bandwidth-limit:rate=1MiB",
+    r"circuit-breaker:errors=50%:volume=20:open=10s",
+    r"fallback:on=502,503,504:status=200:body=sorry",
+    r"fallback:on=502,503,504:status=200:file=users",
+    r"fallback:on=502,503,504:pool=static",
+    r"ip-filter:allow=10.0.0.0/8,127.0.0.1:deny=10.1.0.0/16",
+    r"basic-auth:file=users",
+    r"jwt:algorithms=HS256:key=file\:users",
+    r"forward-auth:url=http\://127.0.0.1\:9001/auth",
+    r"statistics",
+    r"compress",
+    r"cors:https\://app.example.com",
+    r"chaos:latency=200ms:share=10%:seed=1",
+]
+
+
+class TestWritten(SynchronousTestCase):
+    def test_eachIsUnderstood(self) -> None:
+        directory = temporaryDirectory(self)
+        (directory / "users").write_text(f"alibabas:{APR1}\n")  # as long as a secret has to be
+        for each in WRITTEN:
+            built(IMiddleware, each, directory=str(directory), pools=("static",), reactor=Clock())
 
 
 class TestChain(ProxyTestMixin, SynchronousTestCase):
