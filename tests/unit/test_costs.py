@@ -7,9 +7,12 @@ import weakref
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
+from tests.unit.builtin import built
 from tests.unit.support import OK, ProxyTestCase, chunked, director, get, modifier, post
 from twistproxy import exchange
+from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
 
 
@@ -58,6 +61,8 @@ class TestCosts(ProxyTestCase):
             (OK, {"directors": [director(lambda inbound, outbound: None)]}),
             (OK, {"modifiers": [modifier(lambda request, response: None)]}),
             (OK, {"middleware": [Through()]}),
+            (OK, {"middleware": [built(IMiddleware, "fallback:stale=10m", reactor=Clock())]}),
+            (b"nonsense\r\n\r\n", {"middleware": [built(IMiddleware, "fallback:stale=10m", reactor=Clock())]}),
             (b"nonsense\r\n\r\n", {}),
         ):
             self.proxy(script, **options)
