@@ -102,14 +102,18 @@ class Flushed(Protocol):
 
 
 class Batch:
-    """What is written in one turn of a reactor, to be sent at its end."""
+    """What is written in one turn of a reactor, to be sent at its end.
 
-    __slots__ = ("_schedule", "_waiting")
+    @ivar turns: how many there were in which something was written.
+    """
+
+    __slots__ = ("_schedule", "_waiting", "turns")
 
     def __init__(self, schedule: Callable[[Callable[[], None]], object]) -> None:
         """@param schedule: has a function called when the turn is over, before the reactor waits for anything."""
         self._schedule = schedule
         self._waiting: list[Flushed] = []
+        self.turns = 0
 
     def add(self, writer: Flushed) -> None:
         """Flush it when the turn is over."""
@@ -119,6 +123,7 @@ class Batch:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self.turns += 1
         for each in waiting:
             try:
                 each.flush()

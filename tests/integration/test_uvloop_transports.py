@@ -357,6 +357,31 @@ async def test_aPortStopsAcceptingAndStartsAgain() -> None:
     assert port not in reactor.getReaders()
 
 
+@onlyUvloop
+@pytest_twisted.ensureDeferred
+async def test_moreAreTakenInATurnWhereTheyComeFaster() -> None:
+    made: list[Recorder] = []
+
+    def build() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    reactor.batch.turns += 1000  # before it was there
+    port = reactor.listenTCP(0, Factory.forProtocol(build), interface="127.0.0.1", backlog=128)
+    copies, clients = [], []
+    for turns in (0, 0, 0, 0, 1000, 1000, 1000, 1000):  # that others had meanwhile
+        reactor.batch.turns += turns
+        before = len(made)
+        clients += [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(64)]
+        await until(lambda before=before: len(made) == before + 64 and made[-1].events)  # type: ignore[misc]
+        copies.append(len(port._serving))
+    assert copies == [2, 4, 8, 8, 4, 2, 1, 1]
+    for client in clients:
+        client.close()
+    await until(lambda: all(each.events[-1].startswith("lost") for each in made))
+    await port.stopListening()
+
+
 # TLS by uvloop.
 
 
