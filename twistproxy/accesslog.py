@@ -41,6 +41,7 @@ class AccessRecord(NamedTuple):
     @ivar attempts: how many were asked.
     @ivar user: the name that the client has proved to be its own; empty for none.
     @ivar tries: each of them, with its times and what was decided after it.
+    @ivar detail: what exactly went wrong, such as which of several limits it was; empty where the reason says it all.
     """
 
     time: float
@@ -63,6 +64,7 @@ class AccessRecord(NamedTuple):
     userAgent: str
     tries: tuple[Try, ...] = ()
     user: str = ""
+    detail: str = ""
 
 
 def recordOf(exchange: Exchange, now: float) -> AccessRecord:
@@ -91,6 +93,7 @@ def recordOf(exchange: Exchange, now: float) -> AccessRecord:
         userAgent=inbound.headers.get("user-agent", ""),
         tries=exchange.tries,
         user=inbound.user,
+        detail="" if error is None else error.detail,
     )
 
 
@@ -129,6 +132,7 @@ def recordOfRefusal(peer: Address, error: ProxyError, requestId: str, size: int)
         upgraded=False,
         referer="",
         userAgent="",
+        detail=error.detail,
     )
 
 

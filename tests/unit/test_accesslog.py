@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.support import OK, ProxyTestCase, director, get
 from twistproxy.accesslog import AccessRecord, FileAccessLog, Recording, combinedLine, jsonLine, recordOfRefusal
-from twistproxy.errors import BAD_REQUEST, ProxyError
+from twistproxy.errors import BAD_REQUEST, RATE_LIMITED, ProxyError
 from twistproxy.logfile import LogFile
 from twistproxy.messages import USER, Address, InboundRequest
 
@@ -56,6 +56,17 @@ class TestRecords(ProxyTestCase):
         self.assertEqual(record.user, 'ali "b')
         self.assertIn('203.0.113.9 - ali\\x20\\"b [', combinedLine(record))
         self.assertEqual(json.loads(jsonLine(record))["user"], 'ali "b')
+
+    def test_detail(self) -> None:
+        """Which of several rules it was that refused."""
+
+        def refuse(inbound: InboundRequest, outbound: Any) -> None:
+            raise ProxyError(RATE_LIMITED, "rate-limit second")
+
+        record = self.logged(get(), directors=[director(refuse)])
+        self.assertEqual((record.reason, record.detail), ("rate_limited", "rate-limit second"))
+        self.assertEqual(json.loads(jsonLine(record))["detail"], "rate-limit second")
+        self.assertNotIn("second", combinedLine(record))
 
     def test_whatIsNoRequest(self) -> None:
         for data, code, reason, settings in (
