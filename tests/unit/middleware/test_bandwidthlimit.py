@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis.strategies import booleans, integers, lists, sampled_from, tuples
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import PluginTestCase, built
@@ -181,6 +183,44 @@ class TestUploads(ProxyTestCase):
         self.assertEqual(self.uploaded(), 0)
         self.seconds(2.01)
         self.assertEqual((client.answer().code, self.origins[1].request.body), (200, b"u" * 2000))
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        lists(tuples(sampled_from(("send", "chunk", "pause", "resume", "break")), integers(1, 60_000)), max_size=12),
+        sampled_from(("upload=50000:burst=0", "upload=300000", "upload=50000:rate=1000")),
+        booleans(),
+    )
+    def test_allOfItArrives(self, steps: list[tuple[str, int]], options: str, isChunked: bool) -> None:
+        """Whatever comes when, whoever pauses, and also when the first upstream breaks in the midst of it."""
+        self.setUp()
+        self.limited(options, None, OK, retryPolicy=RetryRule("reset", backoff=0), settings={"maxReplayBytes": 1 << 20})
+        pieces = [bytes([number]) * size for number, (what, size) in enumerate(steps) if what in ("send", "chunk")]
+        body = b"".join(pieces)
+        framing = b"Transfer-Encoding: chunked" if isChunked else b"Content-Length: %d" % len(body)
+        client = self.ask(get(b"/", framing, method=b"PUT"))
+        for what, size in steps:
+            peers = [peer for origin in self.origins for peer in origin.peers]
+            if what in ("send", "chunk"):
+                piece = pieces.pop(0)
+                client.send(b"%x\r\n%b\r\n" % (len(piece), piece) if isChunked else piece)
+            elif what == "break" and peers and not self.origins[1].peers:
+                peers[0].abort()
+            elif peers:
+                (peers[-1].pause if what == "pause" else peers[-1].resume)()
+            self.seconds(size / 60_000)
+        if isChunked:
+            client.send(b"0\r\n\r\n")
+        for _ in range(20):
+            for origin in self.origins:
+                for peer in origin.peers:
+                    peer.resume()
+            self.seconds(1)
+        if not self.origins[1].peers:
+            self.send(self.origin.peer, OK)
+        (request,) = self.origins[1].requests or self.origin.requests
+        self.assertEqual((request.body, client.answer(b"PUT").code), (body, 200))
+        self.checkNoTimers()
+        self.tearDown()
 
     def test_anAnswerBeforeItsEnd(self) -> None:
         self.limited("upload=1000:burst=0", None)

@@ -105,6 +105,20 @@ class TestInPlace(SynchronousTestCase):
         harness.pump()
         self.assertEqual(harness.plugin("middleware").inFlight, {})
 
+    def test_aTimeoutAndAnotherTry(self) -> None:
+        upstreams = [FakeUpstream().stall(), FakeUpstream().stall()]
+        harness = ProxyHarness(
+            upstreams=upstreams, middleware="concurrency-limit:max=1", retryPolicy="retry:on=timeout",
+            settings={"tryTimeout": 2.0, "maxTries": 2},
+        )  # fmt: skip
+        self.addCleanup(harness.close)
+        answer = harness.get("/")
+        harness.advance(2.5)
+        self.assertEqual([len(each.requests) for each in upstreams], [1, 1])
+        self.assertEqual((harness.get("/").status, harness.plugin("middleware").inFlight), (503, {b"route": 1}))
+        harness.advance(5)
+        self.assertEqual((answer.status, harness.plugin("middleware").inFlight), (504, {}))
+
     def test_anUpstreamThatBreaks(self) -> None:
         harness = self.harness(FakeUpstream().resetAfter(1))
         self.assertEqual(harness.get("/").status, 502)
