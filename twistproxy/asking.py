@@ -169,7 +169,8 @@ class Asking:
         settings = asker.settings
         if route.roundTripper is not None:
             longest = min(settings.tryTimeout or settings.upstreamHeadTimeout, settings.upstreamHeadTimeout)
-            self.attempt = trip = RoundTrip(engine.reactor, self, self._timeLeft(longest), upstream, report)
+            limit, pool = self._timeLeft(longest), engine.pools.of(upstream)
+            self.attempt = trip = RoundTrip(engine.reactor, self, limit, upstream, pool, report)
             trip.begin(route.roundTripper, asker.outbound)
             return
         self.attempt = attempt = UpstreamAttempt(engine, asker, self, settings, self._head, asker.outbound, upstream, report)

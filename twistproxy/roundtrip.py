@@ -26,6 +26,16 @@ class RoundTripOwner(Protocol):
         """Here is the answer."""
 
 
+class Places(Protocol):
+    """The connections to the upstream, which are limited."""
+
+    def occupy(self) -> None:
+        """Take the place of one."""
+
+    def vacate(self) -> None:
+        """Give it back."""
+
+
 class RoundTrip:
     """One call of C{roundTrip}: what an exchange sees of an attempt.
 
@@ -41,9 +51,13 @@ class RoundTrip:
         owner: RoundTripOwner,
         limit: float,
         upstream: Upstream,
+        places: Places,
         report: Callable[[Upstream, Outcome], None] | None,
     ) -> None:
-        """@param limit: seconds that it may take."""
+        """
+        @param limit: seconds that it may take.
+        @param places: where it needs one.
+        """
         self._reactor = reactor
         self._owner = owner
         self._limit = limit
@@ -53,6 +67,8 @@ class RoundTrip:
         self._started: float = reactor.seconds()
         self.upstream = upstream
         upstream.inFlight += 1
+        self._places = places
+        places.occupy()
 
     def begin(self, tripper: Any, outbound: OutboundRequest) -> None:
         """Go."""
@@ -110,3 +126,4 @@ class RoundTrip:
         if self._report is not None:
             self._report(self.upstream, outcome)
         self._owner.attemptEnded(outcome)
+        self._places.vacate()

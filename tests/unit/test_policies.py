@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from tests.unit.support import OK, ProxyTestCase, answer, get, post
+from twistproxy.engine import Route
 from twistproxy.errors import CONNECT_REFUSED, ProxyError
 from twistproxy.interfaces import IRetryPolicy, IRoundTripper
-from twistproxy.messages import Attempt, Commit, GiveUp, OutboundRequest, Response, Retry, Upstream
+from twistproxy.messages import Attempt, Commit, GiveUp, InboundRequest, OutboundRequest, Response, Retry, Upstream
 
 BUSY = answer(b"busy", status=b"503 Service Unavailable")
 
@@ -44,6 +46,36 @@ class Tripper:
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
+
+
+@implementer(IRoundTripper)
+class Slow:
+    """Answers when the test says so.
+
+    @ivar waiting: those that it has not answered.
+    @ivar cancelled: how many were not wanted any more.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[Response]] = []
+        self.cancelled = 0
+
+    def roundTrip(self, outbound: OutboundRequest, upstream: Upstream) -> Deferred[Response]:
+        made: Deferred[Response] = Deferred(self._cancel)
+        self.waiting.append(made)
+        return made
+
+    def _cancel(self, trip: Deferred[Response]) -> None:
+        self.cancelled += 1
+        self.waiting.remove(trip)
+
+    def ends(self, result: Response | Exception) -> None:
+        """The oldest is answered, or fails."""
+        trip = self.waiting.pop(0)
+        if isinstance(result, Exception):
+            trip.errback(result)
+        else:
+            trip.callback(result)
 
 
 class TestRetryPolicies(ProxyTestCase):
@@ -150,3 +182,64 @@ class TestRoundTrippers(ProxyTestCase):
         self.network.pump()
         self.assertEqual(len(cancelled), 1)
         self.assertEqual(self.outcomes(), [("client_closed", 0)])
+
+
+class TestLimits(ProxyTestCase):
+    """C{max-conns} is for round trips as for connections: what waits for an answer has a place."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tripper = Slow()
+
+    def limited(self, **options: Any) -> None:
+        self.proxy(OK, settings={"maxConnectionsPerUpstream": 2, "queueTimeout": 5.0}, roundTripper=self.tripper, **options)
+
+    def state(self) -> tuple[int, int, int]:
+        """Places, round trips under way, and who waits."""
+        (pool,) = self.engine.pools
+        return pool.total, len(self.tripper.waiting), len(self.engine.pools.room)
+
+    def test_othersWait(self) -> None:
+        self.limited()
+        clients = [self.ask(get()) for _ in range(4)]
+        self.assertEqual(self.state(), (2, 2, 2))
+        for index, result in enumerate((Response(200), ValueError("no"), Response(200), Response(200))):
+            self.tripper.ends(result)
+            self.network.pump()
+            self.assertEqual(clients[index].answer().code, 502 if index == 1 else 200)
+            self.assertEqual(self.state(), (min(2, 3 - index), min(2, 3 - index), max(0, 1 - index)))
+
+    def test_whoLeavesMakesRoom(self) -> None:
+        self.limited()
+        clients = [self.ask(get()) for _ in range(3)]
+        clients[0].abort()
+        self.assertEqual(self.state(), (2, 2, 0))
+        self.assertEqual(self.tripper.cancelled, 1)
+
+    def test_whoWaitsInVain(self) -> None:
+        self.limited()
+        late = [self.ask(get()) for _ in range(3)][-1]
+        self.seconds(7)
+        self.assertEqual(late.answer().code, 503)
+        self.assertEqual(self.accessLog.lines, [(503, "queue_timeout")])
+
+    def test_withConnectionsOfOtherRoutes(self) -> None:
+        """One limit for both; an idle connection makes room."""
+        self.limited()
+        routeFor = self.engine.routeFor
+
+        def route(inbound: InboundRequest) -> Route | None:
+            found = routeFor(inbound)
+            return evolve(found, roundTripper=None) if found is not None and inbound.target == b"/plain" else found
+
+        self.engine.routeFor = route
+        self.assertEqual(self.answerTo(get(b"/plain")).code, 200)
+        self.assertEqual(self.state(), (1, 0, 0))
+        self.ask(get())
+        self.ask(get())
+        self.assertEqual(self.state(), (2, 2, 0))
+        third = self.ask(get(b"/plain"))
+        self.assertEqual(self.state(), (2, 2, 1))
+        self.tripper.ends(Response(200))
+        self.network.pump()
+        self.assertEqual(third.answer().code, 200)

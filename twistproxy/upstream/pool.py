@@ -69,7 +69,7 @@ class IdleLimit:
 class ConnectionPool:
     """The connections to one upstream.
 
-    @ivar total: all of them, those being opened included.
+    @ivar total: all of them, those being opened and what else has a place included.
     """
 
     def __init__(
@@ -144,13 +144,24 @@ class ConnectionPool:
         @param header: of the PROXY protocol, which the connection begins with.
         @return: the ticket; call C{open} with it.
         """
+        self.occupy()
+        return Ticket(waiter, header)
+
+    def occupy(self) -> None:
+        """Take a place, for a connection or for what asks the upstream by other means, which calls C{vacate} when it is over. Who
+        calls this saw that there is one, or an idle connection, which is closed for it."""
         limit = self._upstream.maxConnections or self._usualLimit
         if limit and self._idle and self.total >= limit:
             self._idle[0].close()
         self.total += 1
         if limit:
             self._settle()
-        return Ticket(waiter, header)
+
+    def vacate(self) -> None:
+        """Give a place back; whoever waits may have it."""
+        self.total -= 1
+        if self._room.full:
+            self._settle()
 
     def _settle(self) -> None:
         if not self.isClosed:  # else another pool may have the key by now
@@ -223,9 +234,7 @@ class ConnectionPool:
         self._all.remove(connection)
         if self._upstream.guard is not None:
             self._upstream.guard.closed(connection)
-        self.total -= 1
         if connection in self._idle:
             self._idle.remove(connection)
             self._idleLimit.count -= 1
-        if self._room.full:
-            self._settle()
+        self.vacate()
