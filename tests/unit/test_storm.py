@@ -204,6 +204,13 @@ class Storm:
             limit = self.random.choice(("max=3", "max=1:key=client", "max=2:key=path"))
             self.case.limits = [built(IMiddleware, f"concurrency-limit:{limit}")]
             found["middleware"] = [*self.case.limits, *found.get("middleware", [])]
+        if self.chance(40):
+            policy = self.random.choice(("volume=3:open=3s:recovery=5s:latency=2s", "errors=90%:volume=5:recovery=0s"))
+            self.case.breakers = [built(IMiddleware, f"circuit-breaker:{policy}", reactor=self.case.network)]
+            found["middleware"] = [*self.case.breakers, *found.get("middleware", [])]
+        if self.chance(60):
+            self.case.statistics = [built(IMiddleware, "statistics", reactor=self.case.network)]
+            found["middleware"] = [*self.case.statistics, *found.get("middleware", [])]
         if self.chance(20):
             found["errorHandlers"] = [errorHandler(self.slowly(lambda *_: None))]
         if self.chance(40):
@@ -337,6 +344,8 @@ class TestStorms(ProxyTestCase):
         storm = Storm(self, seed)
         self.seen = set()
         self.limits: list[Any] = []
+        self.breakers: list[Any] = []
+        self.statistics: list[Any] = []
         network = self.network
         network.segmentSize = storm.random.choice((None, None, 1000, lambda: storm.random.randint(1, 3000)))
         network.socketBuffer = storm.random.choice((65536, 65536, 2000))
@@ -363,6 +372,13 @@ class TestStorms(ProxyTestCase):
         self.seconds(1000)
         storm.check()
         self.assertEqual([each.inFlight for each in self.limits], [{}] * len(self.limits))
+        self.assertEqual([each.breaker.admit(self.network.seconds()) for each in self.breakers], [0.0] * len(self.breakers))
+        for each in self.statistics:
+            self.assertEqual(each.inFlight, 0)
+            tries = sum(upstream.requests for upstream in each.upstreams.values())
+            self.assertEqual(tries, len(self.balancer.outcomes))
+            self.assertLessEqual(each.all.requests, self.engine.exchanges)
+            self.assertEqual(sum(each.all.statuses.values()), each.all.requests)
         self.flushLoggedErrors()
 
     def test_storms(self) -> None:
