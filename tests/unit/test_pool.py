@@ -91,6 +91,14 @@ class TestHygiene(PoolTestCase):
         self.assertFalse(self.isReused(answer(b"x", b"Connection: Close, X-Other")))
         self.assertFalse(self.isReused(answer(b"x", version=b"1.0")))
 
+    def test_credentialsOfAConnection(self) -> None:
+        """IIS takes whoever comes next on a connection for the one who has proved by NTLM who it is."""
+        for credentials in (b"NTLM TlRMTVNTUAAD", b"negotiate YII"):
+            self.assertFalse(self.isReused(OK, get(b"/", b"Authorization: " + credentials)))
+            self.assertFalse(self.isReused(OK, get(b"/", b"authorization:" + credentials)))
+        for credentials in (b"Basic TlRMOg==", b"Bearer NTLM"):
+            self.assertTrue(self.isReused(OK, get(b"/", b"Authorization: " + credentials)))
+
     def test_untilTheClose(self) -> None:
         self.assertFalse(self.isReused(lambda peer, request: (peer.send(head() + b"x"), peer.close())))
 

@@ -6,8 +6,9 @@ statuses; it knows only whether it can be used again: both messages complete, no
 
 from __future__ import annotations
 
+import re
 from ssl import SSLError
-from typing import Any
+from typing import Any, Final
 from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
@@ -28,6 +29,9 @@ from twistproxy.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, ResponseHead, ResponseMemory, ResponseReader
 from twistproxy.writing import CLOSED, Writer, writerFor
+
+_OF_CONNECTIONS: Final = re.compile(rb"\r\nauthorization: *(?:NTLM|Negotiate)\b", re.IGNORECASE)
+"""Credentials of a connection and not of a request (RFC 4559 section 6): whoever came next on it would be the same user."""
 
 
 class ConnectionUser(Shape):
@@ -354,7 +358,8 @@ class UpstreamConnection(Protocol):
         self._user = user
         self._settings = settings
         self._chunked = chunked
-        self._requestSent = self._answered = self._closing = False
+        self._requestSent = self._answered = False
+        self._closing = b"uthorization: " in head and _OF_CONNECTIONS.search(head) is not None
         self._reader.expectResponse(toHead)
         self._out = [head]
         self.deadline = NEVER
