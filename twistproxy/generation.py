@@ -5,20 +5,25 @@ place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 
 from twistproxy.config import Configuration, PluginUse, PoolConfig, RouteConfig
 from twistproxy.discovery.membership import Membership, followedBy
 from twistproxy.engine import Engine, Route
 from twistproxy.forward.assembly import surround
 from twistproxy.health.checking import HealthChecks
+from twistproxy.hooks import nameOf
 from twistproxy.interfaces import IAccessLog, IUpstreamSource
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.routing import Router
+from twistproxy.succession import successors
 from twistproxy.upstream.group import UpstreamGroup, withBalancers
 from twistproxy.upstream.table import UpstreamTable
+
+_log: Final = Logger(namespace="twistproxy.error")
 
 
 class Generation:
@@ -94,6 +99,17 @@ class Generation:
             roundTripper=None if route.roundTripper is None else self._plugins[route.roundTripper],
             settings=configuration.settingsOf(route),
         )
+
+    def takeOver(self, before: Generation) -> None:
+        """Have middleware that stands where it stood go on with what it knew: that which has a method C{takeOver} is given the
+        object whose place it takes, which exchanges under way still use. A failure is logged, and it begins anew."""
+        for old, new in successors(before.configuration, self.configuration):
+            made = self._plugins[new]
+            if hasattr(made, "takeOver"):
+                try:
+                    made.takeOver(before._plugins[old])
+                except Exception:
+                    _log.failure("Plugin {plugin} failed in takeOver", plugin=nameOf(made))
 
     def follow(self, engine: Engine) -> None:
         """The pools of C{engine} are ours now: have them follow their sources, and make their health checks."""

@@ -107,7 +107,11 @@ class IErrorHandler(Interface):
 
 
 class IMiddleware(Interface):
-    """Wraps an exchange: before, around and after everything else."""
+    """Wraps an exchange: before, around and after everything else.
+
+    It may also have a method C{takeOver(before)}: after a reload that leaves its route as it was written, it gets the object
+    whose place it takes, before it is called for the first request.
+    """
 
     def around(request: InboundRequest, proceed: Callable[[], Awaitable[Response]]) -> Awaitable[Response] | Response:
         """Called once per request.

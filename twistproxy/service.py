@@ -311,6 +311,7 @@ class ProxyService(MultiService):
         if self.isStopping:
             return
         groups = after.makeGroups({name: group.table for name, group in self.engine.groups.items()})
+        after.takeOver(before)
         self.engine.replace(groups, after.makeRouter(groups), after.errorHandlers)
         after.follow(self.engine)
         self._generation = after

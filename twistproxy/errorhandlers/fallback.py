@@ -90,6 +90,10 @@ class Fallback:
             self._seconds: Callable[[], float] = context.reactor.seconds
             self.stale = StaleAnswers(stale, staleSize, staleBody, staleEntries, self._seconds, staleCookies, staleVary)
 
+    def takeOver(self, before: Fallback) -> None:
+        """At a reload: what the one before has kept, written by the same words, is needed all the more."""
+        self.stale = before.stale
+
     def handle(self, request: InboundRequest, error: ProxyError) -> Response | None:
         """L{IErrorHandler.handle}: the answer, if it is for this failure."""
         return self._instead(error.kind.status) if self._isAnswering and error.kind.status in self._on else None
