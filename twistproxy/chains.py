@@ -70,6 +70,7 @@ def direct(
             clock,
             limit,
             (director, result),
+            lambda: inbound.body.isBeingRead,
         )
         asker.runChain(chain)
         return
@@ -127,6 +128,7 @@ def _modifying(
         clock,
         limit,
         first,
+        lambda: request.body.isBeingRead or response.body.isBeingRead,
     )
 
 

@@ -41,14 +41,19 @@ def whenSettled(
     limit: float,
     succeeded: Callable[[Any], None],
     failed: Callable[[Failure], None],
+    isExcused: Callable[[], bool] | None = None,
 ) -> Deferred[Any]:
     """Call one of two functions when a hook's result is there.
 
     @param limit: seconds to wait; then it is cancelled, and C{failed} gets a L{TimeoutError}.
+    @param isExcused: asked then whether to wait as long once more; None: not.
     @return: a Deferred to be cancelled when nobody waits any longer; then neither function is called.
     """
     waiting = asDeferred(result)
-    waiting.addTimeout(limit, clock)
+    if isExcused is None:
+        waiting.addTimeout(limit, clock)
+    else:
+        _Patience(waiting, limit, clock, isExcused)
     isWanted = True
 
     def cancel(_: Deferred[Any]) -> None:
@@ -69,6 +74,35 @@ def whenSettled(
     outer.addErrback(lambda failure: failure.trap(CancelledError) and None)
     waiting.addBoth(deliver)
     return outer
+
+
+class _Patience:
+    """A timeout as C{Deferred.addTimeout}'s, but with as much time again for as long as there is an excuse."""
+
+    __slots__ = ("_clock", "_isExcused", "_isOver", "_limit", "_timer", "_waiting")
+
+    def __init__(self, waiting: Deferred[Any], limit: float, clock: IReactorTime, isExcused: Callable[[], bool]) -> None:
+        self._waiting = waiting
+        self._limit = limit
+        self._clock = clock
+        self._isExcused = isExcused
+        self._isOver = False
+        self._timer = clock.callLater(limit, self._late)
+        waiting.addBoth(self._settled)
+
+    def _late(self) -> None:
+        if self._isExcused():
+            self._timer = self._clock.callLater(self._limit, self._late)
+        else:
+            self._isOver = True
+            self._waiting.cancel()
+
+    def _settled(self, result: Any) -> Any:
+        if self._timer.active():
+            self._timer.cancel()
+        if self._isOver and isinstance(result, Failure) and result.check(CancelledError):
+            return Failure(TimeoutError(self._limit, "Deferred"))
+        return result
 
 
 def isWaitedFor(result: Deferred[Any] | None) -> bool:
@@ -102,7 +136,7 @@ class Chain:
     C{failed} say whether to go on with the next.
     """
 
-    __slots__ = ("_answered", "_ask", "_clock", "_done", "_failed", "_first", "_limit", "_plugins", "_waiting")
+    __slots__ = ("_answered", "_ask", "_clock", "_done", "_failed", "_first", "_isExcused", "_limit", "_plugins", "_waiting")
 
     def __init__(
         self,
@@ -114,6 +148,7 @@ class Chain:
         clock: IReactorTime,
         limit: float,
         first: tuple[Any, Any] | None = None,
+        isExcused: Callable[[], bool] | None = None,
     ) -> None:
         """
         @param ask: calls the hook of a plugin.
@@ -122,7 +157,9 @@ class Chain:
         @param done: called after the last, if nothing ended the chain.
         @param limit: seconds that a hook may take.
         @param first: a plugin that was asked already, before these, and what it returned.
+        @param isExcused: whether a plugin that takes longer has a reason.
         """
+        self._isExcused = isExcused
         self._first = first
         self._plugins = iter(plugins)
         self._ask = ask
@@ -169,7 +206,7 @@ class Chain:
             if self._failed(plugin, failure):
                 self.run()
 
-        waiting = whenSettled(result, self._clock, self._limit, succeeded, failed)
+        waiting = whenSettled(result, self._clock, self._limit, succeeded, failed, self._isExcused)
         if not waiting.called:
             self._waiting = waiting
 

@@ -86,6 +86,7 @@ class Onion:
     _proceeding: _Proceeding | None = None  # what the innermost layer waits for
     _whole: Deferred[Any] | None = None
     _innermost: _Layer | None = None
+    _response: Response | None = None  # the core's
     _hasPassed = False  # all layers are through with it: the core's answer is the answer
 
     def __init__(self, core: Core, middleware: Sequence[Any], sweeper: Sweeper, limit: float) -> None:
@@ -141,9 +142,16 @@ class Onion:
             proceeding.callback(response)  # for whoever kept it, against the custom
             self.core.surrounded(response)
             return
+        self._response = response
         if self._innermost is not None:
             self._innermost.cameBack()
         proceeding.callback(response)
+
+    @property
+    def isReading(self) -> bool:
+        """Whether a body is being read, the request's or the answer's: for how it comes there are limits of their own."""
+        response = self._response
+        return self.core.inbound.body.isBeingRead or (response is not None and response.body.isBeingRead)
 
     def failed(self, error: ProxyError) -> None:
         """The core has failed; L{isWaiting}."""
@@ -169,7 +177,7 @@ class Onion:
                 proceeding.addErrback(_drop)  # if nobody listens any more
         if whole is not None:
             whole.cancel()
-        self._proceeding = self._whole = self._innermost = None
+        self._proceeding = self._whole = self._innermost = self._response = None
 
 
 def _drop(failure: Failure) -> None:
@@ -244,9 +252,9 @@ class _Layer:
             self._onion.sweeper.forget(self)
 
     def deadlinePassed(self) -> None:
-        """It took too long; unless it reads a body, for whose coming there are limits of their own."""
+        """It took too long, unless it reads a body."""
         self._forgetDeadline()
-        if self._onion.core.inbound.body.isBeingRead:
+        if self._onion.isReading:
             self._expectAnswer()
             return
         self._isLate = True

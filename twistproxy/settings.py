@@ -180,7 +180,7 @@ class Settings:
         "Let the Linux kernel move long bodies of known length, and tunnels in which a lot moves, between plain TCP and UNIX "
         "sockets; no: all through buffers.",
     )
-    hookTimeout: float = _setting("duration", 30.0, "Longest wait for a plugin's answer.")
+    hookTimeout: float = _setting("duration", 30.0, "Longest wait for a plugin's answer, while it reads no body.")
     rememberedHeads: int = _setting(
         "count", 256, "How many heads of requests, and as many of responses, are known again, and four times the lines; 0: none."
     )

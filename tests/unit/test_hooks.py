@@ -269,6 +269,25 @@ class TestRequestBodies(HookTestCase):
         self.assertEqual([len(each) for each in seen], [200000])
         self.assertEqual(client.answer().code, 200)
 
+    def test_aSlowSender(self) -> None:
+        """The time in which a body comes is not the plugin's; that after it is."""
+        seen: list[bytes] = []
+
+        async def direct(inbound: InboundRequest, outbound: OutboundRequest) -> None:
+            seen.append(await inbound.body.read(10))
+            if inbound.path == b"/never":
+                await never()
+
+        self.proxy(OK, directors=[director(direct)], settings={"hookTimeout": 5, "bodyTimeout": 60})
+        for path, code in ((b"/", 200), (b"/never", 500)):
+            client = self.ask(get(path, b"Content-Length: 1", method=b"POST"))
+            self.seconds(22)
+            self.assertEqual(client.received, b"")
+            client.send(b"x")
+            self.seconds(12)
+            self.assertEqual((client.answer(b"POST").code, seen.pop()), (code, b"x"))
+        self.assertEqual([str(each.value) for each in self.flushLoggedErrors()], ["(5, 'Deferred')"])
+
     def test_tooLong(self) -> None:
         seen = self.read(10)
         for data in (post(b"x" * 11), get(b"/", b"Transfer-Encoding: chunked", method=b"POST") + chunked(b"x" * 11)):
@@ -579,6 +598,20 @@ class TestModifiers(HookTestCase):
             response = self.modify(lambda request, response, result=result: result)
             self.assertEqual((response.code, self.logged(TypeError)), (502, 1))
             self.again()
+
+    def test_aSlowAnswerIsNotTheModifiersFault(self) -> None:
+        """While it reads it, the limits on upstreams hold."""
+
+        async def modify(request: InboundRequest, response: Response) -> None:
+            response.body = (await response.body.read(10)).upper()
+
+        self.proxy(None, modifiers=[modifier(modify)], settings={"hookTimeout": 5, "upstreamTimeout": 60})
+        client = self.ask(get())
+        self.send(self.origin.peer, answer(b"ok")[:-1])
+        self.seconds(22)
+        self.assertEqual(client.received, b"")
+        self.send(self.origin.peer, b"k")
+        self.assertEqual(client.answer().body, b"OK")
 
     def test_neverFiring(self) -> None:
         self.proxy(self.upstreamAnswer, modifiers=[modifier(lambda request, response: never())], settings={"hookTimeout": 5})
@@ -952,6 +985,22 @@ class TestMiddleware(HookTestCase):
         self.assertEqual(self.around(around).body, b"ok")
         self.assertEqual(ended, [(200, 2), (200, 2)])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_aSlowAnswerIsNotItsFault(self) -> None:
+        """While it reads it, the limits on upstreams hold."""
+
+        async def around(request: InboundRequest, proceed: Callable[[], Any]) -> Response:
+            response: Response = await proceed()
+            response.body = (await response.body.read(10)).upper()
+            return response
+
+        self.proxy(None, middleware=[middleware(around)], settings={"hookTimeout": 5, "upstreamTimeout": 60})
+        client = self.ask(get())
+        self.send(self.origin.peer, answer(b"ok")[:-1])
+        self.seconds(22)
+        self.assertEqual(client.received, b"")
+        self.send(self.origin.peer, b"k")
+        self.assertEqual(client.answer().body, b"OK")
 
     def test_whenFinishedAfterTheClientLeft(self) -> None:
         ended: list[int] = []
