@@ -40,6 +40,11 @@ _ASKING: Final = b"X-Forward-Auth-Asking"
 """The header of a question by which one that comes back is known."""
 
 
+_OWN: Final = (
+    "Connection", "Content-Length", "Host", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "X-Forwarded-For", "X-Real-IP",
+)  # fmt: skip
+"""Of the headers that the proxy itself writes, those that a star might take by mistake."""
+
 _Pairs = list[tuple[bytes, bytes]]
 
 
@@ -192,6 +197,10 @@ class _Names:
             raise ValueError("copy: the director host sets Host")
         self._names = frozenset(each.lower().encode() for each in names if not each.endswith("*"))
         self._prefixes = tuple(each[:-1].lower().encode() for each in names if each.endswith("*"))
+        for each in names if option == "copy" else ():
+            taken = next((own for own in _OWN if each.endswith("*") and own.lower().startswith(each[:-1].lower())), None)
+            if taken is not None:
+                raise ValueError(f"copy: {each} would take {taken} too, which is the proxy's: name those that are meant")
 
     def has(self, name: bytes) -> bool:
         lower = name.lower()

@@ -246,6 +246,10 @@ class ForwardAuthTests(MiddlewareTestCase):
         self.refuses("forward-auth", "forward-auth: needs the option 'url'")
         self.refuses(URL + ":copy=a b", "forward-auth: copy: 'a b' is not the name of a header")
         self.refuses(URL + ":copy=Host", "forward-auth: copy: the director host sets Host")
+        for star, own in (("X-Forwarded-*", "X-Forwarded-For"), ("Co*", "Connection"), ("H*", "Host")):
+            words = f"copy: {star} would take {own} too, which is the proxy's: name those that are meant"
+            self.refuses(URL + f":copy={star}", f"forward-auth: {words}")
+        self.build(URL + ":copy=X-Forwarded-User,X-Auth-*,Remote-*,X-Authentik-*", reactor=MemoryNetwork())
         self.refuses(URL + ":ca=/nowhere", "forward-auth: ca: the file /nowhere cannot be read: No such file or directory")
         self.refuses(URL + ":ca=/dev/null", "forward-auth: ca: the file /dev/null has no certificate, or one that is damaged")
         self.refuses(URL + ":timeout=0s", "forward-auth: timeout is more than 0")
