@@ -104,14 +104,16 @@ class StaleAnswers:
     # What comes through.
 
     def answered(self, request: InboundRequest, response: Response, started: float) -> None:
-        """An upstream has answered well: keep it once all of it went by, if it may be kept.
+        """An upstream has answered well: keep it once all of it went by, if it may be kept. Not what another pool said instead
+        of the first.
 
         @param started: when the request came.
         """
         key = _keyOf(request)
         if request.method not in _SAFE and response.code < 400:
             self.store.forget(key)  # RFC 9111 section 4.4
-        if not _mayConcern(request) or request.method != b"GET":
+        isStandIns = request.standIn is not None and request.standIn.insteadOf is not None
+        if request.method != b"GET" or isStandIns or not _mayConcern(request):
             return
         now = self._seconds()
         asked, answer = fieldsOf(request.headers.items, ASKED), fieldsOf(response.items, ANSWERED)

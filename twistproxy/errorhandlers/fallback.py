@@ -119,8 +119,7 @@ class Fallback:
                 return response
             self._tell(request, f"status-{response.code}", "", by)
             return found
-        standIn = request.standIn
-        if self.stale is not None and response.upstream is not None and (standIn is None or standIn.insteadOf is None):
+        if self.stale is not None and response.upstream is not None:
             self.stale.answered(request, response, started)
         return response
 

@@ -110,6 +110,14 @@ class TestChain(StaleTestCase):
         self.assertEqual(self.get().body, b"other")
         self.assertBroken(self.get(), 503)
 
+    def test_aChangeByTheOtherPool(self) -> None:
+        """What it has changed is changed, too."""
+        self.proxy(None, STALE + ":pool=other", pools={"other": FakeUpstream(204).respond(204).respond(503)})
+        self.get()
+        self.breaks()
+        self.assertEqual(self.harness.post("/", b"data").status, 204)
+        self.assertBroken(self.get(), 503)
+
     def test_withABreaker(self) -> None:
         first = FakeUpstream().respond(200, body=b"good").respond(502)
         other = FakeUpstream().respond(200, body=b"other").respond(200, body=b"other").respond(200, body=b"other").respond(503)
