@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from socket import MSG_MORE
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -19,6 +20,7 @@ class Socket:
         self.room: list[int | OSError] = []
         self.taken = b""
         self.calls: list[str] = []
+        self.flags: list[int] = []
 
     def _take(self, name: str, data: bytes) -> int:
         self.calls.append(name)
@@ -28,7 +30,8 @@ class Socket:
         self.taken += data[:room]
         return min(room, len(data))
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, flags: int = 0) -> int:
+        self.flags.append(flags)
         return self._take("send", data)
 
     def sendmsg(self, pieces: list[bytes]) -> int:
@@ -244,6 +247,7 @@ class EagerWriterTests(WriterTests, SynchronousTestCase):
             self.assertEqual((self.socket.taken, self.transport.closed, self.owner.told), (b"", 0, []))
             self.endTurn()
             self.assertEqual((self.socket.taken, self.transport.closed, self.owner.told), (b"".join(written), 1, []))
+            self.assertEqual(self.socket.flags, [MSG_MORE] * len(written))  # the end follows at once
             self.setUp()
 
     def test_doesNotCloseWhatEndsOtherwise(self) -> None:
