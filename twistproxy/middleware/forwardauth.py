@@ -11,7 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
-from twistproxy.errors import AUTH_UNAVAILABLE, ProxyError
+from twistproxy.errors import AUTH_UNAVAILABLE, BAD_REQUEST, ProxyError
 from twistproxy.fetching import agent, authoritiesIn, described, isDocumentURL, readLimited, within
 from twistproxy.forwarding import FORWARDING
 from twistproxy.headeredits import HeaderEdits, OwnHeaders, checkedNames
@@ -112,6 +112,8 @@ class ForwardAuth(Service):
     async def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Response:
         """L{IMiddleware.around}."""
         headers = request.outbound.headers
+        if len(request.headers.getRawHeaders(b"authorization", ())) > 1:
+            raise ProxyError(BAD_REQUEST, "forward-auth: there is more than one Authorization")
         question = self._question(request)
         self._own.take(request)
         if self._mark in request.headers.getRawHeaders(_ASKING, ()):

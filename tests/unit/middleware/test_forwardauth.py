@@ -128,6 +128,12 @@ class ForwardAuthTests(MiddlewareTestCase):
             self.assertFalse(auth.requests[-1].headers.hasHeader("Remote-User"))
             self.assertEqual(harness.upstream.requests[-1].headers.getRawHeaders("Authorization"), expected)
 
+    def test_twoAuthorizations(self) -> None:
+        """The server might judge by one, and the upstream believe the other."""
+        harness = self.harness(auth := FakeUpstream())
+        answer = harness.get("/", {"Authorization": ["Basic YTpi", "Basic Yzpk"]})
+        self.assertEqual((answer.status, len(auth.requests), len(harness.upstream.requests)), (400, 0, 0))
+
     def test_whoMayNot(self) -> None:
         auth = FakeUpstream()
         auth.respond(302, [("Location", "https://login/?x"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Keep-Alive", "9")])
