@@ -30,6 +30,7 @@ from twistproxy.messages import Upstream
 from twistproxy.middleware.statistics import Statistics
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.server.proxied import ProxiedReactor
+from twistproxy.statistics.figures import Figures
 from twistproxy.terminal import stopWith, terminal
 from twistproxy.tls.config import ServerTLS
 from twistproxy.tls.listening import CertificateWatch, SecureFactory
@@ -142,11 +143,12 @@ class ProxyService(MultiService):
     def statistics(self) -> dict[str, dict[str, Any]]:
         """The figures of each C{statistics} of the configuration, by its name; those of the same name are summed. See
         L{Statistics.snapshot}."""
-        byName: dict[str, list[Statistics]] = {}
+        sums: dict[str, Figures] = {}
         for each in self._generation.plugins:
             if isinstance(each, Statistics):
-                byName.setdefault(each.title, []).append(each)
-        return {name: Statistics.summed(found).snapshot() for name, found in byName.items()}
+                sums.setdefault(each.title, Figures()).include(each.figures)
+        now = self._reactor.seconds()
+        return {name: {"name": name, **figures.snapshot(now)} for name, figures in sums.items()}
 
     @property
     def _memberships(self) -> Sequence[Membership]:

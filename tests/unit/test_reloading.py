@@ -21,6 +21,7 @@ from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IHealthCheck
 from twistproxy.loader.finder import findPlugins
 from twistproxy.messages import Health, Upstream
+from twistproxy.middleware.statistics import Statistics
 from twistproxy.reloading import Reloader, remainder
 from twistproxy.service import ProxyService
 from twistproxy.upstream.standing import Administrative
@@ -103,6 +104,20 @@ class ReloadTests(_Reloading):
         self.start(A, middleware=["statistics:name=shop:log=1s"])
         self.successResultOf(self.reload(A, middleware=["statistics:name=shop:log=1s"]))
         self.assertEqual(list(self.service.statistics()), ["shop"])
+
+    def test_statisticsGoOn(self) -> None:
+        """While the route is written as before; what was under way then ends at the same place."""
+        words = ["statistics:name=shop"]
+        self.start(A, middleware=words)
+        (before,) = [each for each in self.service._generation.plugins if isinstance(each, Statistics)]
+        before.figures.inFlight = 1
+        self.successResultOf(self.reload(B, middleware=words))
+        before.figures.inFlight -= 1
+        before.figures.all.add(0.0, 200, "", 0.1, 0, 0)
+        found = self.service.statistics()["shop"]
+        self.assertEqual((found["requests"], found["inFlight"]), (1, 0))
+        self.successResultOf(self.reload(B, middleware=[*words, "request-id"]))
+        self.assertEqual(self.service.statistics()["shop"]["requests"], 0)
 
     def test_whatIsKnownOfAnUpstreamStays(self) -> None:
         service = self.start(A)

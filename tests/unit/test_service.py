@@ -179,7 +179,7 @@ class TLSTests(SynchronousTestCase):
         counting = [each for each in self.service._generation.plugins if isinstance(each, Statistics)]
         for number, each in enumerate(counting, 1):
             for _ in range(number):
-                each.all.add(0.0, 200, "", 0.1, 0, 0)
+                each.figures.all.add(0.0, 200, "", 0.1, 0, 0)
         found = self.service.statistics()
         place = f"{self.directory / 'proxy.toml'}: routes[2].middleware[0]"
         self.assertEqual({name: each["requests"] for name, each in found.items()}, {"shop": 3, place: 3})

@@ -374,11 +374,12 @@ class TestStorms(ProxyTestCase):
         self.assertEqual([each.inFlight for each in self.limits], [{}] * len(self.limits))
         self.assertEqual([each.breaker.admit(self.network.seconds()) for each in self.breakers], [0.0] * len(self.breakers))
         for each in self.statistics:
-            self.assertEqual(each.inFlight, 0)
-            tries = sum(upstream.requests for upstream in each.upstreams.values())
+            figures = each.figures
+            self.assertEqual(figures.inFlight, 0)
+            tries = sum(upstream.requests for upstream in figures.upstreams.values())
             self.assertEqual(tries, len(self.balancer.outcomes))
-            self.assertLessEqual(each.all.requests, self.engine.exchanges)
-            self.assertEqual(sum(each.all.statuses.values()), each.all.requests)
+            self.assertLessEqual(figures.all.requests, self.engine.exchanges)
+            self.assertEqual(sum(figures.all.statuses.values()), figures.all.requests)
         self.flushLoggedErrors()
 
     def test_storms(self) -> None:

@@ -58,6 +58,10 @@ class BandwidthLimit:
         )
         self._reactor = context.reactor
 
+    def takeOver(self, before: BandwidthLimit) -> None:
+        """At a reload: those whose answers are under way get no more by it."""
+        self._down, self._up = before._down, before._up
+
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
         if self._up is not None:

@@ -70,6 +70,10 @@ class CircuitBreaker:
 
     # A route.
 
+    def takeOver(self, before: CircuitBreaker) -> None:
+        """At a reload: what fails goes on failing."""
+        self.breaker = before.breaker
+
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
         now, breaker, standIn = self._seconds(), self.breaker, request.standIn

@@ -52,6 +52,10 @@ class ConcurrencyLimit:
         self.allowed = 0
         self.refused = 0
 
+    def takeOver(self, before: ConcurrencyLimit) -> None:
+        """At a reload: what is under way counts until it ends."""
+        self.inFlight, self.allowed, self.refused = before.inFlight, before.allowed, before.refused
+
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
         key = self._key(request)

@@ -96,6 +96,11 @@ class RateLimit(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         return self._shared.stop() if self._shared is not None else None
 
+    def takeOver(self, before: RateLimit) -> None:
+        """At a reload: nobody gets another burst by it."""
+        self._local = before._local
+        self.allowed, self.refused, self.failures = before.allowed, before.refused, before.failures
+
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
         if self._shared is not None:

@@ -7,9 +7,10 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.builtin import built
+from tests.unit.builtin import MiddlewareTestCase, answered, asked, built
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.middleware.test_basicauth import APR1
+from twistproxy.errors import CIRCUIT_OPEN, RATE_LIMITED, TOO_MANY_AT_ONCE
 from twistproxy.interfaces import IMiddleware
 from twistproxy.testing import FakeUpstream, ProxyTestMixin
 
@@ -52,6 +53,45 @@ class TestWritten(SynchronousTestCase):
         (directory / "users").write_text(f"alibabas:{APR1}\n")  # as long as a secret has to be
         for each in WRITTEN:
             built(IMiddleware, each, directory=str(directory), pools=("static",), reactor=Clock())
+
+
+class TestReload(MiddlewareTestCase):
+    """What the next object of the same words goes on with."""
+
+    def two(self, written: str) -> tuple[Any, Any]:
+        clock = Clock()
+        before, after = (self.build(written, reactor=clock) for _ in range(2))
+        return before, after
+
+    def test_aBurstIsNotGivenAgain(self) -> None:
+        before, after = self.two("rate-limit:rate=1:burst=1")
+        for _ in range(2):
+            self.assertIs(self.around(before), self.answer)
+        after.takeOver(before)
+        self.assertIs(self.around(after), RATE_LIMITED)
+        self.assertEqual((after.allowed, after.refused), (2, 1))
+
+    def test_whatIsUnderWayCountsUntilItEnds(self) -> None:
+        before, after = self.two("concurrency-limit:max=1")
+        request = asked()
+        self.assertIs(self.around(before, request), self.answer)
+        after.takeOver(before)
+        self.assertIs(self.around(after), TOO_MANY_AT_ONCE)
+        for each in request.finishers or ():
+            each(None)
+        self.assertIs(self.around(after), self.answer)
+
+    def test_aBreakerStaysOpen(self) -> None:
+        before, after = self.two("circuit-breaker:volume=1")
+        self.answer = answered(500)
+        self.around(before)
+        after.takeOver(before)
+        self.assertIs(self.around(after), CIRCUIT_OPEN)
+
+    def test_bytesStayCounted(self) -> None:
+        before, after = self.two("bandwidth-limit:rate=1000:upload=500")
+        after.takeOver(before)
+        self.assertEqual((after._down, after._up), (before._down, before._up))
 
 
 class TestChain(ProxyTestMixin, SynchronousTestCase):

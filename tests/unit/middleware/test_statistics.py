@@ -12,7 +12,7 @@ from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, get, post
 from twistproxy.accesslog import recordOf
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import Upstream
-from twistproxy.middleware.statistics import OTHERS, Statistics
+from twistproxy.statistics.figures import OTHERS
 
 
 class TestStatistics(ProxyTestCase):
@@ -35,9 +35,9 @@ class TestStatistics(ProxyTestCase):
     def test_whatIsUnderWay(self) -> None:
         statistics = self.counted(b"")
         client = self.ask(get())
-        self.assertEqual((statistics.inFlight, statistics.all.requests), (1, 0))
+        self.assertEqual((statistics.figures.inFlight, statistics.figures.all.requests), (1, 0))
         client.abort()
-        self.assertEqual((statistics.inFlight, statistics.snapshot()["failures"]), (0, {"client_closed": 1}))
+        self.assertEqual((statistics.figures.inFlight, statistics.snapshot()["failures"]), (0, {"client_closed": 1}))
         self.assertEqual(statistics.snapshot()["statuses"], {499: 1})
 
     def test_manyUpstreams(self) -> None:
@@ -45,15 +45,15 @@ class TestStatistics(ProxyTestCase):
         statistics = built(IMiddleware, "statistics", reactor=Clock())
         staying = Upstream("http://staying")
         for number in range(3000):
-            statistics._upstream(Upstream(f"http://u{number}")).requests += 1
-            statistics._upstream(staying).requests += 1
-        self.assertEqual(len(statistics.upstreams), 1001)
-        self.assertEqual(statistics.upstreams["http://staying"].requests, 3000)
-        self.assertIn("http://u2999", statistics.upstreams)
-        self.assertEqual(statistics.upstreams[OTHERS].requests, 2001)
-        self.assertEqual(sum(each.requests for each in statistics.upstreams.values()), 6000)
+            statistics.figures.of(Upstream(f"http://u{number}")).requests += 1
+            statistics.figures.of(staying).requests += 1
+        self.assertEqual(len(statistics.figures.upstreams), 1001)
+        self.assertEqual(statistics.figures.upstreams["http://staying"].requests, 3000)
+        self.assertIn("http://u2999", statistics.figures.upstreams)
+        self.assertEqual(statistics.figures.upstreams[OTHERS].requests, 2001)
+        self.assertEqual(sum(each.requests for each in statistics.figures.upstreams.values()), 6000)
         self.assertEqual(len(statistics.snapshot()["upstreams"]), 1001)
-        self.assertNotIn("http://u0", statistics._members)
+        self.assertNotIn("http://u0", statistics.figures._members)
 
     def test_triesThatFailed(self) -> None:
         """Clients did not see them; who looks for a bad upstream has to."""
@@ -74,7 +74,7 @@ class TestStatistics(ProxyTestCase):
         client = self.ask(get(b"/", *WEBSOCKET))
         client.send(b"12345")
         self.send(self.origin.peer, b"123")
-        self.assertEqual((statistics.inFlight, self.upstream.inFlight), (1, 1))
+        self.assertEqual((statistics.figures.inFlight, self.upstream.inFlight), (1, 1))
         self.seconds(1000)
         client.abort()
         [record] = [recordOf(each, 0.0) for each in self.accessLog.exchanges]
@@ -98,29 +98,17 @@ class TestStatistics(ProxyTestCase):
         self.assertEqual((upstream["inFlight"], upstream["failures"]), (0, {"client_closed": 1}))
         self.assertEqual((upstream["latency"]["count"], upstream["statuses"]), (1, {200: 1}))
 
-    def test_sums(self) -> None:
-        several = [built(IMiddleware, "statistics:name=here", reactor=Clock()) for _ in range(3)]
-        self.assertIs(Statistics.summed(several[:1]), several[0])
-        for number, each in enumerate(several, 1):
-            each.inFlight = number
-            each.all.add(0.5, 200, "", 0.1, 1, 2)
-            each._upstream(Upstream(f"http://u{number % 2}")).add(0.5, 200, "", 0.1, 1, 2)
-        summed = Statistics.summed(several).snapshot()
-        self.assertEqual((summed["name"], summed["inFlight"], summed["requests"], summed["bytesOut"]), ("here", 6, 3, 6))
-        self.assertEqual({key: each["requests"] for key, each in summed["upstreams"].items()}, {"http://u1": 2, "http://u0": 1})
-        self.assertEqual(several[0].all.requests, 1)
-
     def test_aLineNowAndThen(self) -> None:
         clock = Clock()
         statistics = built(IMiddleware, "statistics:name=here:log=10s", reactor=clock)
         statistics.startService()
         with capturedLogs() as logged:
             clock.advance(10)
-            statistics.all.add(12.0, 502, "upstream_reset", 0.5, 0, 0)
+            statistics.figures.all.add(12.0, 502, "upstream_reset", 0.5, 0, 0)
             clock.advance(10)
             clock.advance(10)
             statistics.stopService()
-            statistics.all.add(12.0, 200, "", 0.5, 0, 0)
+            statistics.figures.all.add(12.0, 200, "", 0.5, 0, 0)
             clock.advance(10)
         self.assertEqual(
             [formatEvent(each) for each in logged],
