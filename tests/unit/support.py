@@ -481,11 +481,15 @@ class _Gathering:
     """A socket of the memory network with C{sendmsg}, which the eager writer uses for long answers."""
 
     def __init__(self, end: Any) -> None:
-        self.send: Callable[[bytes], int] = end.send
+        self._send: Callable[[bytes], int] = end.send
+
+    def send(self, data: bytes, flags: int = 0) -> int:
+        """Send it, or some of it."""
+        return self._send(data)
 
     def sendmsg(self, pieces: list[bytes]) -> int:
         """Send them all, or some."""
-        return self.send(b"".join(pieces))
+        return self._send(b"".join(pieces))
 
 
 class WritingAtOnce(EagerWriter):
