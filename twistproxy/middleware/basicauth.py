@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from twistproxy.errors import UNAUTHORIZED, ProxyError
+from twistproxy.errors import FORBIDDEN, UNAUTHORIZED, ProxyError
 from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.networks import clientNetwork
@@ -33,11 +33,19 @@ class BasicAuth:
     """
 
     def __init__(
-        self, file: Path, *, realm: str = "restricted", header: str = "", passOn: bool = False, context: Any = None
+        self,
+        file: Path,
+        *,
+        realm: str = "restricted",
+        allow: Sequence[str] = (),
+        header: str = "",
+        passOn: bool = False,
+        context: Any = None,
     ) -> None:
         """
         @param file: lines C{name:hash} as htpasswd writes them, with hashes of bcrypt or apr1.
         @param realm: what browsers show to those who are asked.
+        @param allow: who of the users may pass; others of them get a 403. By default all may.
         @param header: in which the upstream gets the name; what a client says there is removed.
         @param passOn: whether the upstream gets Authorization too, and with it the password.
         @raise ValueError: with a sentence for the person who wrote it.
@@ -48,6 +56,7 @@ class BasicAuth:
         checkedNames("header", [header] if header else [])
         self._own = OwnHeaders([header] if header else [])
         self._challenge = [("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')]
+        self._allowed = frozenset(allow)
         self._header = header
         self._passesOn = passOn
         reactor = context.reactor
@@ -79,6 +88,8 @@ class BasicAuth:
 
     def _enter(self, request: InboundRequest, name: str) -> None:
         request.state[USER] = name
+        if self._allowed and name not in self._allowed:
+            raise ProxyError(FORBIDDEN, f"basic-auth: {name!r} may not pass here")
         headers = request.outbound.headers
         if not self._passesOn:
             headers.removeHeader(_AUTHORIZATION)

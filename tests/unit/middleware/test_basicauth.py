@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from tests.unit.builtin import MiddlewareTestCase, asked
 from tests.unit.loader.temporary import temporaryDirectory
-from twistproxy.errors import UNAUTHORIZED
+from twistproxy.errors import FORBIDDEN, UNAUTHORIZED
 from twistproxy.messages import InboundRequest
 
 APR1 = "$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/"
@@ -105,6 +105,15 @@ class TestBasicAuth(MiddlewareTestCase):
         self.enter(self.auth(":header=X-User"), request)
         sent = [(name, value) for _, name, value in request.outbound.headers.items if b"ser" in name]
         self.assertEqual(sent, [(b"X-User", b"ali")])
+
+    def test_onlySomeOfTheUsers(self) -> None:
+        self.assertIs(self.enter(self.auth(":allow=baba,ali"), self.asked("ali", "myPassword")), self.answer)
+        self.proceeded = 0
+        auth = self.auth(":allow=baba")
+        failure = self.enter(auth, request := self.asked("ali", "myPassword"))
+        self.assertEqual((failure.value.kind, failure.value.headers, request.user), (FORBIDDEN, (), "ali"))
+        self.assertIs(self.around(auth, self.asked("ali", "myPassword")), FORBIDDEN)
+        self.assertIs(self.enter(auth, self.asked("ali", "barley")).value.kind, UNAUTHORIZED)
 
     def test_thePasswordIsPassedOnWhereThatIsWanted(self) -> None:
         request = self.asked("ali", "myPassword")
