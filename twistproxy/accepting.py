@@ -70,8 +70,6 @@ class Accepting:
         self.perClient = perClient
         self.refused = 0
         self._counts: dict[bytes, int] = {}  # by network, of those that have any
-        self._untold = 0
-        self._refusalTold = float("-inf")
         self._seconds = seconds
         self._ports: list[Any] = []
         self._told = float("-inf")
@@ -105,15 +103,6 @@ class Accepting:
         if not self.perClient or not host or self._counts.get(clientNetwork(host), 0) < self.perClient:
             return True
         self.refused += 1
-        self._untold += 1
-        now = self._seconds()
-        if now - self._refusalTold >= _TELL_EVERY:
-            self._refusalTold = now
-            untold, self._untold = self._untold, 0
-            _log.warn(
-                "max-connections-per-client: {client} has {limit}; closed since this was told last: {count}",
-                client=host, limit=self.perClient, count=untold,
-            )  # fmt: skip
         return False
 
     def _changed(self, connection: object, change: int) -> None:

@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistproxy.errors import ProxyError
+from twistproxy.errors import NO_ANSWER, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.explaining import describeTry
 from twistproxy.interfaces import IAccessLog
@@ -121,7 +121,7 @@ def recordOfRefusal(peer: Address, error: ProxyError, requestId: str, size: int)
         target="",
         host="",
         protocol="",
-        status=error.kind.status,
+        status=NO_ANSWER if error.isSilent else error.kind.status,
         reason=error.kind.reason,
         route="",
         upstream="",

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from twistproxy.accepting import Accepting
 from twistproxy.errorpage import errorPage
-from twistproxy.errors import ProxyError
+from twistproxy.errors import TOO_MANY_CONNECTIONS, ProxyError
 from twistproxy.failurelog import FailureLog
 from twistproxy.forwarding import Identity, addressOf, identify, requestMemory, responseMemory
 from twistproxy.interfaces import IErrorHandler
@@ -259,14 +259,19 @@ class Engine:
         return [each for group in self.groups.values() for each in group.status()]
 
     def admits(self, peer: Any) -> bool:
-        """Whether a connection from there is wanted.
+        """Whether a connection from there is wanted; if not, the logs are told.
 
         @param peer: an address of Twisted's; None when it is not known.
         """
         if not self.accepting.perClient:
             return True
-        host = addressOf(peer).host
-        return self.trust.trusts(host) or self.accepting.admits(host)
+        address = addressOf(peer)
+        if self.trust.trusts(address.host) or self.accepting.admits(address.host):
+            return True
+        error = ProxyError(TOO_MANY_CONNECTIONS, f"max-connections-per-client is {self.accepting.perClient}")
+        error.isSilent = True
+        self._tellRefusal(address, error, newRequestId(), 0)
+        return False
 
     def channelGone(self) -> None:
         """A client's connection is closed."""
@@ -369,11 +374,15 @@ class Engine:
         @return: what it gets, and the logs have.
         """
         requestId = newRequestId()
-        self._failures.requestRefused(peer, error, requestId)
         page = errorPage(error.kind, accept, requestId)
+        self._tellRefusal(peer, error, requestId, len(page.body.contents or b""))
+        return page
+
+    def _tellRefusal(self, peer: Address, error: ProxyError, requestId: str, size: int) -> None:
+        """@param size: of what it gets."""
+        self._failures.requestRefused(peer, error, requestId)
         for accessLog in self.accessLogs:
             try:
-                accessLog.refused(peer, error, requestId, len(page.body.contents or b""))
+                accessLog.refused(peer, error, requestId, size)
             except Exception:
                 self.accessLogErrors += 1
-        return page

@@ -78,6 +78,7 @@ UNAUTHORIZED: Final = _client("unauthorized", 401, "You have to say who you are.
 FORBIDDEN: Final = _client("forbidden", 403, "You may not do this.")
 RATE_LIMITED: Final = _client("rate_limited", 429, "Too many requests came from you.")
 CONNECTION_RATE: Final = _client("connection_rate_limited", 429, "Too many requests came on one connection.")
+TOO_MANY_CONNECTIONS: Final = _client("too_many_connections", 429, "Too many connections of yours are open.")
 CONCURRENCY_LIMITED: Final = _client("concurrency_limited", 429, "Too many requests of yours are under way.")
 NO_ROUTE: Final = _client("no_route", 404, "Nothing is configured for this address.")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
-from twistproxy.errors import ErrorKind, Fault, ProxyError
+from twistproxy.errors import NO_ANSWER, ErrorKind, Fault, ProxyError
 from twistproxy.limiting.gcra import LocalLimit, Rate
 from twistproxy.messages import Address
 from twistproxy.sweep import NEVER, Sweeper
@@ -66,11 +66,12 @@ class FailureLog:
         )  # fmt: skip
 
     def requestRefused(self, peer: Address, error: ProxyError, requestId: str) -> None:
-        """A client's bytes were no request."""
+        """A client's bytes were no request, or its connection was not wanted."""
         if self._hasLine(error.kind, ""):
             _log.info(
-                "A request from {client} was refused: {status} {reason}{detail} (request {id})",
-                client=peer, status=error.kind.status, reason=error.kind.reason,
+                "{what} from {client} was {done}: {status} {reason}{detail} (request {id})",
+                what="A connection" if error.isSilent else "A request", done="closed" if error.isSilent else "refused",
+                client=peer, status=NO_ANSWER if error.isSilent else error.kind.status, reason=error.kind.reason,
                 detail=f": {error.detail}" if error.detail else "", id=requestId,
             )  # fmt: skip
 

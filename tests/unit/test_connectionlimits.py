@@ -14,6 +14,7 @@ from tests.unit.builtin import built
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import OK, Client, ProxyTestCase, get, post
 from twistproxy.accepting import Accepting
+from twistproxy.accesslog import AccessRecord, Recording
 from twistproxy.forwarding import identify
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import Address, InboundRequest
@@ -138,16 +139,6 @@ class TestCounting(SynchronousTestCase):
         self.accepting.connections.add(object())
         self.assertEqual(self.accepting._counts, {})
 
-    def test_toldNowAndThen(self) -> None:
-        self.opened("192.0.2.1")
-        self.opened("192.0.2.1")
-        with capturedLogs() as events:
-            for _ in range(13):
-                self.accepting.admits("192.0.2.1")
-                self.clock.advance(10)
-        told = "max-connections-per-client: 192.0.2.1 has 2; closed since this was told last: "
-        self.assertEqual([formatEvent(each) for each in events], [f"{told}{count}" for count in (1, 6, 6)])
-
 
 class TestConnectionsPerClient(ProxyTestCase):
     def start(self, limit: int, **settings: Any) -> None:
@@ -158,11 +149,31 @@ class TestConnectionsPerClient(ProxyTestCase):
         first, second = self.ask(get()), self.client()
         third = self.client()
         self.assertEqual((third.received, third.wasReset), (b"", True))
+        self.assertEqual(self.accessLog.refusals, [(429, "too_many_connections")])
         self.assertEqual(self.ask(get(), host="203.0.113.10").answer().code, 200)
         first.abort()
         self.assertEqual(self.ask(get()).answer().code, 200)
         self.assertFalse(second.isEnded)
         self.assertEqual(len(self.engine.channels), 3)
+
+    def test_theLogs(self) -> None:
+        """It got no answer, and they say so."""
+        self.start(1)
+        kept: list[AccessRecord] = []
+
+        class Kept:
+            def log(self, record: AccessRecord) -> None:
+                kept.append(record)
+
+        self.engine.accessLogs = (Recording(Kept(), self.network),)  # type: ignore[arg-type]
+        self.client()
+        with capturedLogs() as events:
+            self.client()
+        (record,) = kept
+        told = (record.status, record.reason, record.client, record.bytesOut, record.detail)
+        self.assertEqual(told, (444, "too_many_connections", "203.0.113.9", 0, "max-connections-per-client is 1"))
+        (line,) = [formatEvent(each) for each in events if "203.0.113.9" in formatEvent(each)]
+        self.assertRegex(line, r"\AA connection from 203.0.113.9:\d+ was closed: 444 too_many_connections: max-con\S+ is 1 \(")
 
     def test_trustedProxiesMayHaveMore(self) -> None:
         self.start(1, trustedProxies=(ip_network("203.0.113.0/24"),))
