@@ -7,7 +7,7 @@ What is done about a request is the exchange's business.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
@@ -21,6 +21,7 @@ from twistproxy.errorpage import statusPhrase
 from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
 from twistproxy.exchange import Exchange
 from twistproxy.messages import Item
+from twistproxy.server.framing import headEnd
 from twistproxy.server.identifying import identityOf
 from twistproxy.server.progress import ackedBytes, hasLeft
 from twistproxy.server.proxied import ProxiedAddress
@@ -36,9 +37,6 @@ from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.guard import SWITCHED
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead, encodeLines
 from twistproxy.writing import CLOSED, Writer, writerFor
-
-_CLOSE: Final = b"Connection: close\r\n\r\n"
-_KEEP_ALIVE: Final = b"Connection: keep-alive\r\n\r\n"
 
 
 @implementer(IHalfCloseableProtocol)
@@ -317,24 +315,17 @@ class ClientChannel(Protocol):
         if length == SWITCHED:
             self._out.append(encodeHead(b"HTTP/1.1 %d %b\r\n" % (code, phrase), items))
             return
-        framing = b"\r\n"
         if length < 0 and not self._noBody:
-            if minor:
-                self._chunked = True
-                framing = b"Transfer-Encoding: chunked\r\n" + (b"Trailer: " + announced + b"\r\n\r\n" if announced else b"\r\n")
-            else:
-                self._keepAlive = False
-                self._untilClose = True
-        if not self._reader.isDone or self._engine.isDraining:
-            self._keepAlive = False  # answered before the request was complete
-        elif method == b"CONNECT" and isEndedByRefusal(code, self._reader.buffered):
-            self._keepAlive = False
-        if not self._keepAlive:
-            framing = framing[:-2] + _CLOSE
-        elif not minor:
-            framing = framing[:-2] + _KEEP_ALIVE
+            self._chunked = minor > 0
+            self._untilClose = not minor
+        reader = self._reader
+        isEnded = method == b"CONNECT" and isEndedByRefusal(code, reader.buffered)
+        if isEnded or self._untilClose or not reader.isDone or self._engine.isDraining:
+            self._keepAlive = False  # it may have been answered before it was complete
+        isPlain = minor and self._keepAlive and not self._chunked
+        end = b"\r\n" if isPlain else headEnd(minor, self._chunked, announced, self._keepAlive)
         lines = encodeLines(items) if encoded is None else encoded
-        self._out.append(b"HTTP/1.1 %d %b\r\n%b%b" % (code, phrase, lines, framing))
+        self._out.append(b"HTTP/1.1 %d %b\r\n%b%b" % (code, phrase, lines, end))
 
     def sendData(self, data: bytes) -> None:
         """A piece of the body."""
