@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from typing import Any
 
@@ -10,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from tests.unit.builtin import built
-from tests.unit.support import OK, ProxyTestCase, chunked, director, get, modifier, post
+from tests.unit.support import OK, ProxyTestCase, chunked, director, get, modifier, post, uncollected
 from twistproxy import exchange
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
@@ -67,16 +66,12 @@ class TestCosts(ProxyTestCase):
         ):
             self.proxy(script, **options)
             self.engine.accessLogs = ()
-            gc.collect()
-            gc.disable()
-            try:
+            with uncollected():
                 client = self.ask(get())
                 client.send(post(b"body"))
                 self.assertEqual(len(client.answers()), 2)
                 left = [reference() for reference in kept if reference() is not None]
                 self.assertLessEqual(len(left), 1, f"{options}: {left}")  # the last one may be held by its connection
-            finally:
-                gc.enable()
             kept.clear()
             self.tearDown()
             self.setUp()

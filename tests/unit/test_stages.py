@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 from tests.unit.builtin import built
-from tests.unit.support import OK, ProxyTestCase, get, post
+from tests.unit.support import OK, ProxyTestCase, get, post, uncollected
 from twistproxy.delaying import DelayedBody
 from twistproxy.exchange import Exchange
 from twistproxy.interfaces import IMiddleware
@@ -20,6 +20,7 @@ _OURS = (DelayedBody, Exchange, InboundRequest, PacedBody, RequestBody, StagedUp
 
 class TestNothingIsKept(ProxyTestCase):
     def left(self) -> list[Any]:
+        """What was made in an L{uncollected} and is there."""
         return [each for each in gc.get_objects() if isinstance(each, _OURS)]
 
     def test_freedAtOnce(self) -> None:
@@ -32,10 +33,7 @@ class TestNothingIsKept(ProxyTestCase):
         ):
             self.proxy(OK, middleware=[built(IMiddleware, options, reactor=self.network)])
             self.engine.accessLogs = ()
-            gc.collect()
-            before = {id(each) for each in self.left()}
-            gc.disable()
-            try:
+            with uncollected():
                 client = self.client()
                 for data in (get(), post(b"body"), post(b"u" * 1000, method=b"PUT"), get()):
                     client.send(data)
@@ -43,8 +41,6 @@ class TestNothingIsKept(ProxyTestCase):
                 self.assertEqual(len(client.answers()), 4)
                 client.abort()
                 self.seconds(1)
-                self.assertEqual([each for each in self.left() if id(each) not in before], [], options)
-            finally:
-                gc.enable()
+                self.assertEqual(self.left(), [], options)
             self.tearDown()
             self.setUp()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import weakref
 from typing import Any
 
 from zope.interface import implementer
 
-from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, answer, chunked, director, get, head, post
+from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, answer, chunked, director, get, head, post, uncollected
 from twistproxy import exchange
 from twistproxy.accesslog import Recording, jsonLine, recordOf
 from twistproxy.balancers.roundrobin import RoundRobin
@@ -584,17 +583,13 @@ class TestRecords(TriesTestCase):
         ):
             self.proxy(*scripts, **options)  # type: ignore[arg-type]
             self.engine.accessLogs = (Recording(Nowhere(), self.network),)
-            gc.collect()
-            gc.disable()
-            try:
+            with uncollected():
                 clients = [self.ask(post(b"body", method=b"PUT")) for _ in range(3)]
                 self.network.advance(0.6)
                 self.network.advance(0.3)
                 self.assertTrue(all(client.received for client in clients))
                 left = [reference() for reference in kept if reference() is not None]
                 self.assertEqual(left, [], options)
-            finally:
-                gc.enable()
             kept.clear()
             self.tearDown()
             self.setUp()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ from zope.interface import implementer
 
 from tests.unit.builtin import asked
 from tests.unit.mirroring.support import MirrorTestCase
+from tests.unit.support import uncollected
 from twistproxy.interfaces import IBalancer, IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest
 from twistproxy.middleware.mirror import Mirror
@@ -323,13 +323,9 @@ class TestPrimary(MirrorTestCase):
 
         self.patch(sending.Copy, "__init__", watched)
         harness = self.harness()
-        gc.collect()
-        gc.disable()
-        try:
+        with uncollected():
             for _ in range(3):
                 harness.post("/", [b"a", b"b"])
                 harness.get("/")
             left = [reference() for reference in kept if reference() is not None]
             self.assertEqual((len(kept), len(left)), (6, 0))
-        finally:
-            gc.enable()
