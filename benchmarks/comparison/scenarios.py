@@ -109,6 +109,10 @@ SCENARIOS: Final = {
             _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/page", CLIENTS, seconds, BROWSER)),
         ),
         Scenario(
+            "mixed", f"GET of 100 bytes, no two heads alike, {CLIENTS} kept connections", "requests per CPU second",
+            _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/", CLIENTS, seconds, script=PEERS / "mixed.lua")),
+        ),
+        Scenario(
             "churn", f"GET of 12 bytes, a connection for each, {CLIENTS} at a time", "requests per CPU second",
             _perCpuSecond(lambda at, seconds: wrk(f"http://{at}/", CLIENTS, seconds, [("Connection", "close")])),
         ),

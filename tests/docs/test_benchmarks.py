@@ -91,7 +91,7 @@ def test_balancersComparesSizes() -> None:
 
 def test_compareNamesItsScenariosAndPeers() -> None:
     said = run("compare.py", "--help")
-    for name in ("small", "browser", "churn", "tls", "down", "up", "ws", "bulk", "idle"):
+    for name in ("small", "browser", "mixed", "churn", "tls", "down", "up", "ws", "bulk", "idle"):
         assert re.search(rf"^  {name} ", said, re.MULTILINE)
     assert "go, nginx, haproxy, twisted.web" in said
 
