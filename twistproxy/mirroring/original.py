@@ -104,7 +104,7 @@ class Original:
             if isEnd or self.headers is not None:
                 self._isOver = True
                 size = tee.size
-                self._owner.complete(self, bodyOf(tee.take(), tee.trailers), size)
+                self._owner.complete(self, bodyOf(tee.take(), self.request.trailersToSend(tee.trailers)), size)
         elif isEnd:
             self._drop(INCOMPLETE)
 

@@ -10,6 +10,7 @@ from zope.interface import implementer
 from tests.unit.builtin import asked
 from tests.unit.mirroring.support import MirrorTestCase
 from tests.unit.support import uncollected
+from twistproxy.headeredits import OwnHeaders
 from twistproxy.interfaces import IBalancer, IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest
 from twistproxy.middleware.mirror import Mirror
@@ -69,6 +70,20 @@ class TestCopies(MirrorTestCase):
         self.assertSame(harness)
         self.assertEqual(self.copies[0].trailers.get("X-Sum"), "7")
         self.assertEqual(self.copies[0].headers.get("Trailer"), "X-Sum")
+
+    def test_trailersThatNoClientMaySay(self) -> None:
+        """As the upstream does not get them."""
+
+        @implementer(IDirector)
+        class Director:
+            def direct(self, inbound: InboundRequest, outbound: OutboundRequest) -> None:
+                OwnHeaders(["X-User"]).take(inbound)
+
+        harness = self.harness(director=Director())
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        harness.client.raw(head + b"0\r\nX-User: root\r\nX-Sum: 7\r\n\r\n")
+        self.assertSame(harness)
+        self.assertFalse(self.copies[0].trailers.hasHeader("X-User"))
 
     def test_whatTheClientWaitsFor(self) -> None:
         """The copy is sent when all is here: nobody need be asked whether a body is wanted."""
