@@ -160,8 +160,8 @@ class Breaker:
                 self._open(now)
             else:
                 self._since = now
-            return
-        self._judge(now)
+        elif failed:  # what went well opens nothing, however old failures come to weigh more
+            self._judge(now)
 
     def spoil(self, now: float, began: float) -> None:
         """What was recorded as good has failed after all: its answer broke off.

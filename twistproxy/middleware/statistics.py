@@ -44,6 +44,7 @@ class Statistics(Service):
     def takeOver(self, before: Statistics) -> None:
         """At a reload: counting goes on, and what is under way ends here too."""
         self.figures, self._told = before.figures, before._told
+        before._hush()
 
     def around(self, request: InboundRequest, proceed: Callable[[], Any]) -> Any:
         """L{IMiddleware.around}."""
@@ -73,6 +74,9 @@ class Statistics(Service):
     def stopService(self) -> Any:
         """Write no more."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._hush()
+
+    def _hush(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.stop()

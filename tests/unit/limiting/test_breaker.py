@@ -132,20 +132,27 @@ class TestBreaker(SynchronousTestCase):
         self.assertIs(self.breaker.state, State.OPEN)
         self.assertEqual(self.breaker.cause, (4, 8))
 
-    def test_theLastOneNeedNotFail(self) -> None:
-        """Half of at least four: whichever of them came last."""
+    def test_whatGoesWellOpensNothing(self) -> None:
+        """Neither when it makes the volume full, nor when good ones are forgotten before bad ones."""
         self.feed(100.0, True, True, True, False)
+        self.assertIs(self.breaker.state, State.CLOSED)
+        self.feed(100.0, True)
         self.assertIs(self.breaker.state, State.OPEN)
+        self.breaker = Breaker(self.breaker.policy)
+        self.feed(100.0, *[False] * 10)
+        self.feed(105.0, *[True] * 4)
+        self.feed(112.0, False, False)
+        self.assertIs(self.breaker.state, State.CLOSED)
 
     def test_sharesThatAreNoBinaryFractions(self) -> None:
         for percent in range(1, 101):
             breaker = Breaker(Policy(errors=percent / 100, volume=100))
             for number in range(100):
-                breaker.record(1.0, number < percent, 1.0)
+                breaker.record(1.0, number >= 100 - percent, 1.0)
             self.assertIs(breaker.state, State.OPEN, percent)
             breaker = Breaker(Policy(errors=percent / 100, volume=100))
             for number in range(100):
-                breaker.record(1.0, number < percent - 1, 1.0)
+                breaker.record(1.0, number > 100 - percent, 1.0)
             self.assertIs(breaker.state, State.CLOSED, percent)
 
     def test_moreAndMoreAreLetThrough(self) -> None:
@@ -223,7 +230,7 @@ class _Model:
         self.outcomes.append((int(now), failed))
         recent = [failed for bucket, failed in self.outcomes if bucket > int(now) - 10]
         volume = self.policy.volume if self.state is State.CLOSED else min(5, self.policy.volume)
-        if len(recent) >= volume and sum(recent) * 2 >= len(recent):
+        if failed and len(recent) >= volume and sum(recent) * 2 >= len(recent):
             self.become(State.OPEN, now)
 
 

@@ -157,4 +157,4 @@ class TestInAProxy(ProxyTestCase):
             self.origin.peers[-1].abort()
             self.network.pump()
         self.assertEqual(self.answerTo(get()).code, 503)
-        self.assertEqual(breaker.breaker.cause, (3, 4))
+        self.assertEqual(breaker.breaker.cause, (4, 4))

@@ -98,6 +98,20 @@ class TestStatistics(ProxyTestCase):
         self.assertEqual((upstream["inFlight"], upstream["failures"]), (0, {"client_closed": 1}))
         self.assertEqual((upstream["latency"]["count"], upstream["statuses"]), (1, {200: 1}))
 
+    def test_oneWritesLinesAfterAReload(self) -> None:
+        clock = Clock()
+        before, after = (built(IMiddleware, "statistics:name=here:log=10s", reactor=clock) for _ in range(2))
+        before.startService()
+        before.figures.inFlight = 1
+        after.takeOver(before)
+        after.startService()
+        with capturedLogs() as logged:
+            clock.advance(10)
+        self.assertEqual(len(logged), 1)
+        for each in (before, after):
+            each.stopService()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
     def test_aLineNowAndThen(self) -> None:
         clock = Clock()
         statistics = built(IMiddleware, "statistics:name=here:log=10s", reactor=clock)
