@@ -39,6 +39,9 @@ _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _LOOSE: Final = ((re.compile(rb"%2[Ff]"), b"/"), (re.compile(rb"\\|%5[Cc]"), b"/"), (re.compile(rb";[^/]*"), b""))
 """What some programs read in a path, and as what."""
 
+_MOST_LOOSE: Final = 64
+"""How much of that may be in a path: it is looked at in up to eight readings."""
+
 
 class _Headers(Protocol):
     def getRawHeaders(self, name: bytes) -> Sequence[bytes] | None: ...
@@ -133,8 +136,15 @@ class RouteMatch:
 
 def segmentsOf(path: bytes) -> list[bytes]:
     """The segments of a path that count, in normal form."""
-    if b"%" in path:
-        path = _ESCAPE.sub(_plain, path)
+    return _segments(_unescaped(path))
+
+
+def _unescaped(path: bytes) -> bytes:
+    """The path with the characters that need no escape."""
+    return _ESCAPE.sub(_plain, path) if b"%" in path else path
+
+
+def _segments(path: bytes) -> list[bytes]:
     segments = [each for each in path.split(b"/") if each]
     if b"/." not in path:
         return segments
@@ -231,9 +241,11 @@ class Router(Generic[T]):
         """
         if self._only is not None:
             return self._only.route
-        path = request.path
+        path = _unescaped(request.path)
         found = self._find(request, path)
         if b"%" in path or b";" in path or b"\\" in path:
+            if sum(map(path.count, (b";", b"\\", b"%2F", b"%5C"))) > _MOST_LOOSE:
+                raise ProxyError(BAD_REQUEST, "the path can be read in too many ways")
             for each in self._readingsOf(path):
                 if self._find(request, each) is not found:
                     raise ProxyError(BAD_REQUEST, "the path can be read as one that takes another route")
@@ -247,7 +259,7 @@ class Router(Generic[T]):
         return readings[1:]
 
     def _find(self, request: Routable, path: bytes) -> _Entry[T] | None:
-        segments = segmentsOf(path)
+        segments = _segments(path)
         if self._exact or self._wild:
             for tree in self._treesFor(hostName(request.host)):
                 found = tree.find(request, segments)

@@ -83,6 +83,14 @@ class RouterTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(router.route(Asked(path)), name)
 
+    def test_pathsThatTakeLong(self) -> None:
+        """Each reading of a path takes as long as the path."""
+        router = Router([(RouteMatch(path=b"/admin"), "admin"), (RouteMatch(), "rest")])
+        self.assertEqual(router.route(Asked(b"/a;b" * 64)), "rest")
+        for path in (b"/a;b" * 65, b"/%2f%5c" * 33):
+            self.assertRaises(ProxyError, router.route, Asked(path))
+        self.assertEqual(Router([(RouteMatch(), "all")]).route(Asked(b"/;" * 4000)), "all")
+
     def test_whoeverHasRoutesForSuchSpellingsMeansThem(self) -> None:
         self.check(
             {"escaped": RouteMatch(path=b"/a%2fb"), "a": RouteMatch(path=b"/a")},
