@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.building import ROOT, call
+from tests.packaging.building import ROOT, call, installed
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +30,17 @@ def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     call(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, sources, cwd=out)
     return out
+
+
+@pytest.fixture(scope="session")
+def prepared(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C{bin} of an environment with what the wheel needs; making one takes longer than all that is done with it."""
+    return installed(built, tmp_path_factory.mktemp("environment"))
+
+
+@pytest.fixture(scope="module")
+def environment(built: Path, prepared: Path) -> Path:
+    """The C{bin} of an environment in which nothing but the wheel and what it needs is installed, at first."""
+    [wheel] = built.glob("*.whl")
+    call(prepared / "pip", "install", "-q", "--no-deps", "--force-reinstall", wheel, cwd=built)
+    return prepared

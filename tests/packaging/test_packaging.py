@@ -13,19 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.building import ROOT, call, installed
+from tests.packaging.building import ROOT, call
 
 DROP_IN = "twisted/plugins/twistproxy_plugin.py"
 # Either of these in a distribution would overwrite or hide Twisted's own.
 FORBIDDEN = {"twisted/__init__.py", "twisted/plugins/__init__.py"}
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The C{bin} of an environment in which nothing but the wheel and what it needs was installed."""
-    return installed(built, tmp_path_factory.mktemp("environment"))
 
 
 def wheelFiles(built: Path) -> set[str]:
@@ -101,8 +95,8 @@ def test_editableInstall(environment: Path, sources: Path, tmp_path: Path) -> No
     assert located.strip() == str(sources / "twistproxy/__init__.py")
 
 
-def test_uninstallLeavesTwistedWhole(environment: Path, sources: Path, tmp_path: Path) -> None:
-    reinstall(environment, sources, ".")
+def test_uninstallLeavesTwistedWhole(environment: Path, built: Path, tmp_path: Path) -> None:
+    reinstall(environment, built, *built.glob("*.whl"))
     call(environment / "pip", "uninstall", "-q", "-y", "twistproxy", cwd=tmp_path)
     listed = call(environment / "twist", "--help", cwd=tmp_path)
     assert "revproxy" not in listed

@@ -19,19 +19,13 @@ import pytest
 
 from tests.docs.blocks import Command, blocksOf, commandsOf
 from tests.docs.session import freePort, isAsExpected
-from tests.packaging.building import ROOT, call, cleanEnvironment, installed
+from tests.packaging.building import ROOT, call, cleanEnvironment
 
 TEMPLATE = ROOT / "examples/plugin-template"
 TAGS = {"first", "maintenance", "served-by"}
 PATIENCE = 60.0
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The C{bin} of an environment with twistproxy."""
-    return installed(built, tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture(scope="module")
