@@ -178,6 +178,7 @@ class Engine:
     @ivar seconds: the reactor's clock.
     @ivar acceptsConnect: whether CONNECT gets as far as a route; a director has to choose where it goes.
     @ivar requestRate: the most on one connection; None: any.
+    @ivar failures: tells the error log of them.
     @ivar requestHeads: what clients said about themselves before.
     """
 
@@ -198,7 +199,7 @@ class Engine:
         self.accessLogs = tuple(accessLogs)
         self.sweeper = Sweeper(reactor)
         self.splicer = Splicer(reactor, self.sweeper)
-        self._failures = FailureLog(self.sweeper, reactor.seconds)
+        self.failures = FailureLog(self.sweeper, reactor.seconds)
         self.pools = ConnectionPools(reactor, settings, self.sweeper)
         self.requestHeads = requestMemory(settings.rememberedHeads)
         self.retryBudget = RetryBudget(settings.retryBudget, settings.retryBudgetMin)
@@ -292,7 +293,7 @@ class Engine:
             cut.
         """
         self.isDraining = True
-        self._failures.flush()
+        self.failures.flush()
         for channel in list(self.channels):
             channel.close()
         if not self.channels and not self.errands:
@@ -345,7 +346,7 @@ class Engine:
         self.exchanges += 1
         error = exchange.error
         if error is not None:
-            self._failures.exchangeFailed(exchange, error)
+            self.failures.exchangeFailed(exchange, error)
         if exchange.inbound.finishers is not None:
             self._tellFinishers(exchange)
         for accessLog in self.accessLogs:
@@ -380,7 +381,7 @@ class Engine:
 
     def _tellRefusal(self, peer: Address, error: ProxyError, requestId: str, size: int) -> None:
         """@param size: of what it gets."""
-        self._failures.requestRefused(peer, error, requestId)
+        self.failures.requestRefused(peer, error, requestId)
         for accessLog in self.accessLogs:
             try:
                 accessLog.refused(peer, error, requestId, size)

@@ -51,7 +51,7 @@ class FailureLog:
     def exchangeFailed(self, exchange: Exchange, error: ProxyError) -> None:
         """An exchange is over, and ended with an error."""
         kind, inbound = error.kind, exchange.inbound
-        if not self._hasLine(kind, "" if exchange.route is None else exchange.route.name):
+        if not self.hasLine(kind, "" if exchange.route is None else exchange.route.name):
             return
         report = _log.info if kind.fault is Fault.CLIENT else _log.warn if kind.isRefusal else _log.error
         report(
@@ -67,7 +67,7 @@ class FailureLog:
 
     def requestRefused(self, peer: Address, error: ProxyError, requestId: str) -> None:
         """A client's bytes were no request, or its connection was not wanted."""
-        if self._hasLine(error.kind, ""):
+        if self.hasLine(error.kind):
             _log.info(
                 "{what} from {client} was {done}: {status} {reason}{detail} (request {id})",
                 what="A connection" if error.isSilent else "A request", done="closed" if error.isSilent else "refused",
@@ -75,8 +75,8 @@ class FailureLog:
                 detail=f": {error.detail}" if error.detail else "", id=requestId,
             )  # fmt: skip
 
-    def _hasLine(self, kind: ErrorKind, route: str) -> bool:
-        """Whether this one has a line; else it is counted."""
+    def hasLine(self, kind: ErrorKind, route: str = "") -> bool:
+        """Whether this one has a line; else it is counted. For what tells of a failure by itself, too."""
         if not kind.isRefusal or self._lines.take(f"{kind.reason} {route}".encode(), self._seconds()).isAllowed:
             return True
         self._untold[kind, route] += 1

@@ -135,7 +135,9 @@ class Fallback:
             if response.code == error.kind.status:
                 for name, value in error.headers:
                     response.headers.setRawHeaders(name, [value])
-        self._tell(request, error.kind.reason, f": {error.detail}" if error.detail else "", by)
+        engine = request.engine
+        if engine is None or engine.failures.hasLine(error.kind):  # while a breaker is open there are many
+            self._tell(request, error.kind.reason, f": {error.detail}" if error.detail else "", by)
         return response
 
     def _tell(self, request: InboundRequest, reason: str, detail: str, by: str) -> None:

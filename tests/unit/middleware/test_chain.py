@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import MiddlewareTestCase, answered, asked, built
@@ -94,6 +95,21 @@ class TestReload(MiddlewareTestCase):
         self.assertEqual((after._down, after._up), (before._down, before._up))
 
 
+class TestMany(ProxyTestMixin, SynchronousTestCase):
+    def test_whatABreakerRefusesDoesNotFillTheLog(self) -> None:
+        """Each of these would have had a line; the log gets a few, and how many there were."""
+        middleware = ["fallback:sorry:status=200:on=503", "circuit-breaker:volume=1:open=1h"]
+        harness = self.proxyHarness(upstream=FakeUpstream(500), middleware=middleware)
+        harness.get("/")
+        with capturedLogs() as logged:
+            for _ in range(100):
+                self.assertEqual(harness.get("/").status, 200)
+            harness.advance(30)
+        lines = [formatEvent(each) for each in logged if each["log_namespace"] == "twistproxy.error"]
+        self.assertEqual(len([each for each in lines if "answered by fallback" in each]), 10)
+        self.assertEqual(lines[10:], ["90 more: 503 circuit_open"])
+
+
 class TestChain(ProxyTestMixin, SynchronousTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -117,7 +133,9 @@ class TestChain(ProxyTestMixin, SynchronousTestCase):
         self.assertEqual(self.ask(2), [(500, b"")] * 2)  # half of four: the breaker opens
         self.upstream.respond(200, {}, b"well")
         asked = len(self.upstream.requests)
-        self.assertEqual(self.ask(5), [(200, b"sorry")] * 5)
+        with capturedLogs() as logged:
+            self.assertEqual(self.ask(5), [(200, b"sorry")] * 5)
+        self.assertEqual([each["reason"] for each in logged if "answered by" in each["log_format"]], ["circuit_open"] * 5)
         self.assertEqual(len(self.upstream.requests), asked, "it is left in peace")
         self.assertEqual(self.ask(2), [(200, b"sorry"), (429, b"")])
         self.harness.advance(10)
