@@ -45,9 +45,18 @@ CONDITIONS: Final = {
 _WORDS: Final = tuple(dict.fromkeys(CONDITIONS.values()))
 
 
+_KEY: Final = b"idempotency-key:"
+"""What the lines have in them in either of the headers of L{hasIdempotencyKey}."""
+
+
 def isIdempotent(request: OutboundRequest) -> bool:
     """Whether sending a request twice has no other effect than sending it once, by its method or its client's word."""
-    return request.method in IDEMPOTENT or hasIdempotencyKey(request.headers)
+    if request.method in IDEMPOTENT:
+        return True
+    block = request.block
+    if block is not None and not request.isTouched and _KEY not in block.lower():
+        return False  # no headers are made for that
+    return hasIdempotencyKey(request.headers)
 
 
 def hasIdempotencyKey(headers: Headers | FrozenHeaders) -> bool:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistproxy import errors
 from twistproxy.body import EMPTY, Body
 from twistproxy.errors import ALL_KINDS, ErrorKind, Fault, ProxyError
-from twistproxy.messages import Attempt, Commit, GiveUp, Headers, OutboundRequest, Response, Retry, Upstream
+from twistproxy.messages import Address, Attempt, Commit, GiveUp, Headers, Item, OutboundRequest, Response, Retry, Upstream
 from twistproxy.retrying import CONDITIONS, RetryBudget, RetryRule, backoffBound, consult, isIdempotent, keepsBody
 from twistproxy.testing.inbound import makeRequest
 
@@ -210,3 +210,24 @@ class TestIdempotence(SynchronousTestCase):
         for name, want in (("Idempotency-Key", True), ("x-idempotency-key", True), ("Idempotency", False)):
             request = OutboundRequest(b"POST", b"/", Headers({name: "1"}), Body.of(b"x"), client, "http")
             self.assertIs(isIdempotent(request), want)
+
+    def encoded(self, line: bytes) -> tuple[OutboundRequest, list[Item]]:
+        """A POST whose lines are encoded already, and those that were made of them because somebody asked."""
+        name, _, value = line.partition(b": ")
+        made: list[Item] = []
+
+        def makeItems() -> list[Item]:
+            made.append((name.lower(), name, value))
+            return made
+
+        return OutboundRequest.fromBlock(b"POST", b"/", line + b"\r\n", makeItems, EMPTY, Address(), "http"), made
+
+    def test_keysInLinesThatAreEncodedAlready(self) -> None:
+        for line, want in ((b"Idempotency-Key: 1", True), (b"X-IDEMPOTENCY-KEY: 1", True), (b"X-A: idempotency-key: 1", False)):
+            self.assertIs(isIdempotent(self.encoded(line)[0]), want, line)
+
+    def test_withoutAKeyNoHeadersAreMade(self) -> None:
+        request, made = self.encoded(b"Host: a")
+        self.assertEqual((isIdempotent(request), request.isTouched, made), (False, False, []))
+        request.headers.setRawHeaders(b"Idempotency-Key", [b"1"])  # as a director may
+        self.assertTrue(isIdempotent(request))
