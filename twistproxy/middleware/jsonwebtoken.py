@@ -57,7 +57,7 @@ class JSONWebToken(Service):
         *,
         ca: Path | None = None,
         optional: bool = False,
-        forward: bool = True,
+        passOn: bool = True,
         context: Any = None,
     ) -> None:
         """
@@ -79,7 +79,7 @@ class JSONWebToken(Service):
         @param realm: that clients are told.
         @param ca: a PEM file with the authorities that may say who its server is; by default those of the platform.
         @param optional: whether requests without any token pass too; bad ones never do.
-        @param forward: whether the upstream gets the Authorization header.
+        @param passOn: whether the upstream gets the Authorization header.
         @raise ValueError: with a sentence for the person who wrote it.
         """
         try:
@@ -129,7 +129,7 @@ class JSONWebToken(Service):
         self._cookie = keyFrom(f"cookie:{cookie}") if cookie else None
         self._realm = realm
         self._isOptional = optional
-        self._forwards = forward
+        self._passesOn = passOn
 
     def stopService(self) -> Any:
         """Give up what is being loaded."""
@@ -141,7 +141,7 @@ class JSONWebToken(Service):
         """L{IMiddleware.around}."""
         self._own.take(request)
         token = self._token(request)
-        if not self._forwards:
+        if not self._passesOn:
             request.outbound.headers.removeHeader(b"authorization")
         if not token:
             if self._isOptional:

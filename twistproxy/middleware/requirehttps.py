@@ -44,6 +44,8 @@ class RequireHTTPS:
         """@raise ValueError: when the values do not fit together."""
         if hsts < 0 or (preload and (hsts < _YEAR or not includeSubdomains)):
             raise ValueError("preload needs hsts=365d or more, and include-subdomains=yes")
+        if exempt and (not exempt.startswith("/") or not exempt.strip("/")):
+            raise ValueError("exempt is a path such as /.well-known, or empty for none: below / is everything")
         words = [f"max-age={hsts:.0f}"]
         words += ["includeSubDomains"] if includeSubdomains else []
         words += ["preload"] if preload else []

@@ -194,7 +194,7 @@ class TokenTests(MiddlewareTestCase):
 
     def test_theTokenMayStayHere(self) -> None:
         request = bearing(token())
-        self.around({**HS, "forward": False}, request)
+        self.around({**HS, "passOn": False}, request)
         self.assertFalse(request.outbound.headers.hasHeader("Authorization"))
 
     def test_cookie(self) -> None:

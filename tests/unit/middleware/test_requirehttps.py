@@ -82,5 +82,5 @@ class RequireHTTPSTests(SynchronousTestCase):
         self.assertEqual(self.around("require-https", asked(b"/", *told, trusted=trusted)).code, 200)
 
     def test_mistakes(self) -> None:
-        for written in ("preload=yes", "preload=yes:hsts=365d", "hsts=-1", "code=303", "port=x"):
+        for written in ("preload=yes", "preload=yes:hsts=365d", "hsts=-1", "code=303", "port=x", "exempt=/", "exempt=x"):
             self.assertRaises(ConfigurationError, built, IMiddleware, f"require-https:{written}")
