@@ -12,15 +12,15 @@ from typing import Any
 from attrs import evolve, field, frozen
 from zope.interface import Interface
 
+from twistproxy.calling.hooks import label
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
-from twistproxy.hooks import label
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.verify import verifyPlugin
 from twistproxy.messages import Upstream
-from twistproxy.networks import Network
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Settings
+from twistproxy.text.networks import Network
 from twistproxy.tls.config import BY_DEFAULT, ServerTLS, UpstreamTLS
 from twistproxy.wire.proxyprotocol import Version
 

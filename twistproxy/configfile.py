@@ -22,7 +22,7 @@ from twistproxy.configuring.workers import readWorkers
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IDirector, IErrorHandler, IMiddleware, IResponseModifier, IRetryPolicy, IRoundTripper
 from twistproxy.loader.finder import PluginSet
-from twistproxy.upstreamtext import TLS_OPTIONS
+from twistproxy.text.upstreamtext import TLS_OPTIONS
 
 TOP_KEYS: Final = (
     "listeners", "pools", "routes", "settings", "admin", "access-log", "error-log", "error-handler", "middleware", "plugin-path",

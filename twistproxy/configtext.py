@@ -17,11 +17,11 @@ from twistproxy.config import (
 )
 from twistproxy.forward.config import ForwardConfig
 from twistproxy.loader.options import Option, optionName
-from twistproxy.loader.secret import MASK, Secret
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Settings, describeSettings, formatSetting
+from twistproxy.text.secret import MASK, Secret
+from twistproxy.text.units import formatDuration, formatShare, formatSize
 from twistproxy.tls.config import ServerTLS
-from twistproxy.units import formatDuration, formatShare, formatSize
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 

@@ -10,18 +10,18 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from twistproxy.accepting import Accepting
-from twistproxy.errorpage import errorPage
+from twistproxy.answers.errorpage import errorPage
 from twistproxy.errors import TOO_MANY_CONNECTIONS, ProxyError
-from twistproxy.failurelog import FailureLog
+from twistproxy.exchange.retrying import RetryBudget
 from twistproxy.forwarding import Identity, addressOf, identify, requestMemory, responseMemory
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.limiting.connections import RequestRate
+from twistproxy.logs.failurelog import FailureLog
 from twistproxy.messages import Address, Destination, InboundRequest, Response, Upstream, newRequestId
-from twistproxy.retrying import RetryBudget
 from twistproxy.settings import Settings
-from twistproxy.splicing import Splicer
 from twistproxy.sweep import NEVER, Sweeper
 from twistproxy.tls.contexts import ClientContexts
+from twistproxy.transports.splicing import Splicer
 from twistproxy.trust import Trust
 from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, IdleLimit
@@ -29,8 +29,8 @@ from twistproxy.upstream.status import UpstreamStatus
 from twistproxy.upstream.waiting import WaitingRoom
 
 if TYPE_CHECKING:
-    from twistproxy.delivery import ClientStream
-    from twistproxy.exchange import Exchange
+    from twistproxy.exchange.delivery import ClientStream
+    from twistproxy.exchange.exchange import Exchange
 
 _log: Final = Logger(namespace="twistproxy.error")
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 from twisted.application.service import IService
 from twisted.logger import Logger
 
+from twistproxy.calling.hooks import nameOf
 from twistproxy.config import Configuration, PluginUse, PoolConfig, RouteConfig
 from twistproxy.discovery.membership import Membership, followedBy
 from twistproxy.engine import Engine, Route
 from twistproxy.forward.assembly import surround
 from twistproxy.health.checking import HealthChecks
-from twistproxy.hooks import nameOf
 from twistproxy.interfaces import IAccessLog, IUpstreamSource
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.routing import Router

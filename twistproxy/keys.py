@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from twistproxy.messages import InboundRequest
 from twistproxy.routing import hostName
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 
 Key = Callable[[InboundRequest], bytes | None]
 """Gives the key of a request; None or nothing when it has none: then it may go anywhere, and not all of them to one."""

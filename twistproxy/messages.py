@@ -17,9 +17,9 @@ from twistproxy.outcomes import Attempt, Choice, Commit, GiveUp, Health, Outcome
 from twistproxy.response import BodyHolder, Response
 
 if TYPE_CHECKING:
-    from twistproxy.body import Body
-    from twistproxy.stages import Stage
-    from twistproxy.standin import StandIn
+    from twistproxy.bodies.body import Body
+    from twistproxy.bodies.stages import Stage
+    from twistproxy.exchange.standin import StandIn
     from twistproxy.tls.client import ClientCertificate
     from twistproxy.wire.proxyprotocol import ProxyHeader
 
@@ -50,7 +50,7 @@ __all__ = [
     "splitTarget",
 ]
 
-STAGES: Final = "twistproxy.stages"
+STAGES: Final = "twistproxy.bodies.stages"
 """Where C{state} of a request has what its body passes on its way to the upstream."""
 
 USER: Final = "twistproxy.user"
@@ -240,8 +240,8 @@ class InboundRequest:
 
     def addStage(self, stage: Stage) -> None:
         """Have the body, and what the client sends in a tunnel, pass through what C{stage} makes on its way to the upstream:
-        it may hold it back, as those of L{twistproxy.pacing} do. The first added comes first. To be called before anybody is
-        asked, so by middleware or directors.
+        it may hold it back, as those of L{twistproxy.bodies.pacing} do. The first added comes first. To be called before
+        anybody is asked, so by middleware or directors.
         """
         stages: list[Stage] = self.state.setdefault(STAGES, [])
         if not stages:
@@ -460,7 +460,7 @@ class OutboundRequest:
 
     @body.setter
     def body(self, body: bytes) -> None:
-        from twistproxy.body import Body  # the two modules describe each other; only this way round at run time
+        from twistproxy.bodies.body import Body  # the two modules describe each other; only this way round at run time
 
         self._body = Body.of(body)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import frozen
 
-from twistproxy.location import parseLocation
+from twistproxy.text.location import parseLocation
 from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
 
 if TYPE_CHECKING:

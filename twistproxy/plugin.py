@@ -17,8 +17,8 @@ from twisted.plugin import IPlugin
 from zope.interface import Interface, implementer
 
 from twistproxy.interfaces import IPluginFactory
-from twistproxy.loader.secret import Secret
-from twistproxy.units import Duration, Share, Size
+from twistproxy.text.secret import Secret
+from twistproxy.text.units import Duration, Share, Size
 
 if TYPE_CHECKING:
     from twistproxy.loader.options import Option

@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twistproxy.accepting import Unwelcome
-from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.discovery.membership import follow
 from twistproxy.engine import Engine, Route
@@ -30,6 +29,7 @@ from twistproxy.interfaces import (
     IRoundTripper,
     IUpstreamSource,
 )
+from twistproxy.logs.accesslog import Recording
 from twistproxy.messages import InboundRequest, Upstream
 from twistproxy.server.channel import ClientChannel
 from twistproxy.server.proxied import ProxiedAddress

@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from twistproxy.config import Configuration, buildPlugins
 from twistproxy.configtext import configurationText
 from twistproxy.errors import ConfigurationError
+from twistproxy.logs.terminal import terminal
 from twistproxy.service import ProxyService
-from twistproxy.terminal import terminal
 
 _log: Final = Logger(namespace="twistproxy.error")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twistproxy.headers import BAD_VALUE, Headers, HeadersLike, Item
 
 if TYPE_CHECKING:
-    from twistproxy.body import Body
+    from twistproxy.bodies.body import Body
+    from twistproxy.bodies.stages import Stage
     from twistproxy.outcomes import Upstream
-    from twistproxy.stages import Stage
 
 
 class BodyHolder(Protocol):
@@ -141,9 +141,9 @@ class Response:
         return bool(self.filters) and not all(getattr(each, "keepsBytes", False) for each in self.filters)
 
     def addStage(self, stage: Stage) -> None:
-        """Have the body pass through what C{stage} makes, which may hold it back, as those of L{twistproxy.pacing} do. They
-        come after all filters, the first added first, and leave the bytes as they are. Those of a 101, or of what answers a
-        CONNECT, have what comes to the client in the tunnel.
+        """Have the body pass through what C{stage} makes, which may hold it back, as those of L{twistproxy.bodies.pacing} do.
+        They come after all filters, the first added first, and leave the bytes as they are. Those of a 101, or of what answers
+        a CONNECT, have what comes to the client in the tunnel.
         """
         if self.stages is None:
             self.stages = []
@@ -154,14 +154,14 @@ class Response:
         """The body that will be sent: the upstream's, or, once bytes were assigned, those."""
         body = self._body or self.stream
         if body is None:
-            from twistproxy.body import EMPTY
+            from twistproxy.bodies.body import EMPTY
 
             return EMPTY
         return body
 
     @body.setter
     def body(self, body: bytes) -> None:
-        from twistproxy.body import Body
+        from twistproxy.bodies.body import Body
 
         self._body = Body.of(body)
 

@@ -17,21 +17,21 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolF
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistproxy.accesslog import FileAccessLog, Recording
 from twistproxy.config import AccessLogConfig, Configuration, ListenerConfig, PluginUse, buildPlugins
 from twistproxy.demo import DemoUpstreams
 from twistproxy.discovery.membership import Membership
 from twistproxy.engine import Engine
-from twistproxy.errorlog import ErrorLog
 from twistproxy.errors import ConfigurationError
 from twistproxy.generation import Generation
 from twistproxy.health.checking import HealthChecks
+from twistproxy.logs.accesslog import FileAccessLog, Recording
+from twistproxy.logs.errorlog import ErrorLog
+from twistproxy.logs.terminal import stopWith, terminal
 from twistproxy.messages import Upstream
 from twistproxy.middleware.statistics import Statistics
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.statistics.figures import Figures
-from twistproxy.terminal import stopWith, terminal
 from twistproxy.tls.config import ServerTLS
 from twistproxy.tls.listening import CertificateWatch, SecureFactory
 from twistproxy.tls.store import CertificateStore

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from attrs import Attribute, evolve, field, fields, frozen
 
-from twistproxy.networks import Network, parseNetworks
-from twistproxy.units import formatDuration, formatSize, parseDuration, parseSize
+from twistproxy.text.networks import Network, parseNetworks
+from twistproxy.text.units import formatDuration, formatSize, parseDuration, parseSize
 
 _DOCUMENTATION: Final = "documentation"
 _KIND: Final = "kind"

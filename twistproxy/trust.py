@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from attrs import field, frozen
 
 from twistproxy.messages import Address
-from twistproxy.networks import Network, NetworkSet
 from twistproxy.settings import Settings
+from twistproxy.text.networks import Network, NetworkSet
 
 
 @frozen

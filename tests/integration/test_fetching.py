@@ -13,7 +13,7 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 
 from tests.support.certificates import issued, ofTwisted, writeAuthority
-from twistproxy.fetching import agent, authoritiesIn, described, fetch, readLimited
+from twistproxy.permissions.fetching import agent, authoritiesIn, described, fetch, readLimited
 
 reactor: Any = realReactor
 

@@ -13,7 +13,7 @@ from twisted.web.server import Site
 from tests.support.network import Network
 from twistproxy.config import BuildContext
 from twistproxy.discovery.httpjson import httpJSON
-from twistproxy.loader.secret import Secret
+from twistproxy.text.secret import Secret
 
 reactor: Any = realReactor
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.interfaces import ITCPTransport
 from zope.interface import implementer
 
-from twistproxy.tcp import tune
+from twistproxy.transports.tcp import tune
 
 
 @implementer(ITCPTransport)

@@ -27,8 +27,8 @@ from tests.integration.test_places import certificate as certificate
 from tests.unit.testing.scenarios.world import HalfRecorder, Producer, Recorder, factoryOf
 from twistproxy.reactor.interfaces import IReactorStandardTLS
 from twistproxy.reactor.writer import ConnectionWriter
-from twistproxy.tcp import tune
-from twistproxy.writing import EagerWriter, IWriterSource, writerFor
+from twistproxy.transports.tcp import tune
+from twistproxy.transports.writing import EagerWriter, IWriterSource, writerFor
 
 reactor: Any = globalReactor
 isUvloop = IReactorStandardTLS.providedBy(reactor)

@@ -49,7 +49,7 @@ def test_checkoutHidesNothingOfTwisted() -> None:
 
 def test_dropInImportsNothingHeavy() -> None:
     """Every Twisted command may import it, and before the user's choice of a reactor is known."""
-    heavy = {"twisted.internet.reactor", "twistproxy.tap", "twistproxy.exchange", "twisted.web", "httptools"}
+    heavy = {"twisted.internet.reactor", "twistproxy.tap", "twistproxy.exchange.exchange", "twisted.web", "httptools"}
     program = f"import sys, twisted.plugins.twistproxy_plugin; print(sorted({heavy} & set(sys.modules)))"
     assert call(sys.executable, "-c", program, cwd=ROOT).strip() == "[]"
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
 
 from twisted.plugins import twistproxy_plugin
-from twistproxy.body import EMPTY, Body
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.config import BuildContext
 from twistproxy.configuring.reading import Reader
 from twistproxy.errors import ConfigurationError, ErrorKind, ProxyError

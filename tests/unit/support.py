@@ -19,12 +19,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.engine import Engine
 from twistproxy.errors import ProxyError
-from twistproxy.exchange import Exchange
+from twistproxy.exchange.exchange import Exchange
 from twistproxy.messages import InboundRequest, Outcome, Upstream
 from twistproxy.proxy import ReverseProxy
 from twistproxy.settings import Settings
 from twistproxy.testing import MemoryNetwork, RawPeer
-from twistproxy.writing import EagerWriter
+from twistproxy.transports.writing import EagerWriter
 
 CLIENT = "203.0.113.9"
 """The address that clients come from."""

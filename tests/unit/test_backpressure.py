@@ -21,7 +21,7 @@ from tests.unit.support import (
 )
 from twistproxy.messages import OutboundRequest, Response
 from twistproxy.testing import RawPeer
-from twistproxy.writing import HIGH_WATER
+from twistproxy.transports.writing import HIGH_WATER
 
 MANY = 8 << 20
 LIMIT = 512 << 10

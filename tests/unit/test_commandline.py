@@ -21,9 +21,9 @@ from twistproxy.config import (
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
-from twistproxy.networks import UNIX_PEERS
 from twistproxy.routing import RouteMatch
 from twistproxy.settings import Settings
+from twistproxy.text.networks import UNIX_PEERS
 
 URL = "http://127.0.0.1:9000"
 
@@ -126,13 +126,13 @@ class WholeTests(CommandLineCase):
         self.assertEqual(error.problems, ("--director #1: direct: it fails", "--director #3: direct: it fails"))
 
     def test_retryPolicy(self) -> None:
-        made = self.configure(retryPolicy="twistproxy.retrying.RetryRule:on=503:methods=any")
+        made = self.configure(retryPolicy="twistproxy.exchange.retrying.RetryRule:on=503:methods=any")
         (route,) = made.routes
         assert route.retryPolicy is not None
         self.assertEqual((route.retryPolicy.place, route.pool), ("--retry-policy", "default"))
         rule = buildPlugins(made, None)[route.retryPolicy]
         self.assertTrue(rule.seesAnswers)
-        made = self.configure(retryPolicy="twistproxy.retrying.RetryRule:on=conect")
+        made = self.configure(retryPolicy="twistproxy.exchange.retrying.RetryRule:on=conect")
         error = self.assertRaises(ConfigurationError, buildPlugins, made, None)
         self.assertIn("did you mean 'connect'?", error.problems[0])
 

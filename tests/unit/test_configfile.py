@@ -422,7 +422,7 @@ class ExampleTests(SynchronousTestCase):
 
 class RouteSettingsTests(FileCase):
     def test_thoseOfAnExchange(self) -> None:
-        """The engine reads these of the route (L{twistproxy.exchange.Exchange.settings}), all others of the proxy."""
+        """The engine reads these of the route (L{twistproxy.exchange.exchange.Exchange.settings}), all others of the proxy."""
         from twistproxy.configuring.settings import ROUTE_SETTINGS
         from twistproxy.settings import describeSettings
 

@@ -14,9 +14,9 @@ from tests.unit.builtin import built
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import OK, Client, ProxyTestCase, get, post
 from twistproxy.accepting import Accepting
-from twistproxy.accesslog import AccessRecord, Recording
 from twistproxy.forwarding import identify
 from twistproxy.interfaces import IMiddleware
+from twistproxy.logs.accesslog import AccessRecord, Recording
 from twistproxy.messages import Address, InboundRequest
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.tls.config import CertificateFiles, ServerTLS

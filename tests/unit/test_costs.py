@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from tests.unit.builtin import built
 from tests.unit.support import OK, ProxyTestCase, chunked, director, get, modifier, post, uncollected
-from twistproxy import exchange
+from twistproxy.exchange import exchange
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
 

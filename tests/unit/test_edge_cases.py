@@ -21,10 +21,10 @@ from tests.unit.support import (
     modifier,
     post,
 )
-from twistproxy import tunnel
 from twistproxy.forwarding import joinPath, joinQuery
 from twistproxy.messages import OutboundRequest, Response
 from twistproxy.testing import RawPeer
+from twistproxy.tunnels import tunnel
 
 
 class TestHeadersSentOn(ProxyTestCase):

@@ -21,7 +21,7 @@ from twistproxy.forwarding import (
     upgradeTokens,
 )
 from twistproxy.messages import Address, Item
-from twistproxy.networks import UNIX_PEERS
+from twistproxy.text.networks import UNIX_PEERS
 from twistproxy.trust import Trust
 from twistproxy.wire.heads import encodeLines
 from twistproxy.wire.lines import HeaderLines

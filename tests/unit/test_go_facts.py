@@ -466,7 +466,7 @@ class TestUpgrades(ProxyTestCase):
 
     def test_aTunnelWithoutHalfClose(self) -> None:
         """TestReverseProxyUpgradeNoCloseWrite."""
-        from twistproxy import tunnel
+        from twistproxy.tunnels import tunnel
 
         self.patch(tunnel, "canHalfClose", lambda transport: False)
         self.tunnel()

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers as TwistedHeaders
 
-from twistproxy.body import EMPTY, Body
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.messages import (
     Address,
     FrozenHeaders,

@@ -36,9 +36,9 @@ from tests.unit.support import (
     post,
 )
 from tests.unit.test_tls import HOST, SecureClient
+from twistproxy.exchange.retrying import RetryRule
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
-from twistproxy.retrying import RetryRule
 from twistproxy.server import channel
 from twistproxy.testing import RawPeer
 from twistproxy.tls import transport

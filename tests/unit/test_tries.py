@@ -9,13 +9,13 @@ from typing import Any
 from zope.interface import implementer
 
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, answer, chunked, director, get, head, post, uncollected
-from twistproxy import exchange
-from twistproxy.accesslog import Recording, jsonLine, recordOf
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.errors import TLS_FAILURE, ProxyError
+from twistproxy.exchange import exchange
+from twistproxy.exchange.retrying import RetryRule
 from twistproxy.interfaces import IExplainingBalancer
+from twistproxy.logs.accesslog import Recording, jsonLine, recordOf
 from twistproxy.messages import OutboundRequest, Upstream
-from twistproxy.retrying import RetryRule
 from twistproxy.testing import RawPeer
 from twistproxy.upstream.group import Administrative
 from twistproxy.upstream.pool import ConnectionPool, Ticket

@@ -441,7 +441,7 @@ shed = Plugin(
 
 retry = Plugin(
     "retry",
-    "twistproxy.retrying.RetryRule",
+    "twistproxy.exchange.retrying.RetryRule",
     IRetryPolicy,
     summary="asks another upstream after failures and statuses that it names",
     example="retry:on=connect,reset,503",

@@ -17,7 +17,7 @@ from twistproxy.balancers.draws import Draws
 from twistproxy.balancers.weighted import FAILURES
 from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.messages import InboundRequest, Outcome, Upstream
-from twistproxy.units import Duration
+from twistproxy.text.units import Duration
 
 _LEAST: Final = 1e-4
 """Seconds that any answer takes: where averages are nearly nothing, what is under way decides."""

@@ -17,10 +17,10 @@ from twistproxy.balancers.weighted import WeightedRoundRobin
 from twistproxy.headers import isToken
 from twistproxy.interfaces import IBalancer, IResponseModifier
 from twistproxy.keys import cookieValues
-from twistproxy.loader.secret import Secret
 from twistproxy.messages import InboundRequest, Outcome, Response, Upstream
 from twistproxy.runsecret import runSecret
-from twistproxy.units import Duration
+from twistproxy.text.secret import Secret
+from twistproxy.text.units import Duration
 
 _AV: Final = re.compile(r"[\x20-\x3a\x3c-\x7e]*\Z")
 """What may stand in an attribute of a cookie (RFC 6265 section 4.1.1)."""

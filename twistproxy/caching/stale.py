@@ -11,7 +11,7 @@ from twistproxy.caching.conditions import isKnown, updated, withoutBody
 from twistproxy.caching.copying import Copying
 from twistproxy.caching.rules import ANSWERED, ASKED, Fields, Terms, address, fieldsOf, mayGive, selectors, termsOf
 from twistproxy.caching.store import Store
-from twistproxy.delivery import trueOfOutput
+from twistproxy.exchange.delivery import trueOfOutput
 from twistproxy.forwarding import HOP_BY_HOP
 from twistproxy.headeredits import checkedNames
 from twistproxy.messages import FrozenHeaders, Headers, InboundRequest, Item, Response

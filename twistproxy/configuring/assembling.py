@@ -26,7 +26,7 @@ from twistproxy.forward.config import ForwardConfig
 from twistproxy.interfaces import IBalancer, IHealthCheck, IPassiveCheck
 from twistproxy.routing import unreachable
 from twistproxy.settings import Settings
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 from twistproxy.tls.config import BY_DEFAULT
 
 DEFAULT_POOL: Final = "default"

@@ -14,9 +14,9 @@ from twistproxy.config import ListenerConfig
 from twistproxy.configuring.reading import Reader
 from twistproxy.configuring.tls import readServerTLS, splitTLS, tableOfTLS
 from twistproxy.loader.strings import PluginString, formatPluginString, parsePluginString
-from twistproxy.networks import Network, parseNetworks
 from twistproxy.settings import parseYesNo
-from twistproxy.suggest import didYouMean, nearest
+from twistproxy.text.networks import Network, parseNetworks
+from twistproxy.text.suggest import didYouMean, nearest
 
 _PATH_OPTIONS: Final = frozenset({"privateKey", "certKey", "extraCertChain", "dhParameters"})
 _ENDPOINTS: Final = ("tcp", "ssl", "unix", "tcp6", "systemd", "fd", "tls")

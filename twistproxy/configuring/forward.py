@@ -9,7 +9,7 @@ from twistproxy.configuring.reading import Reader, Written, indexed
 from twistproxy.errors import ConfigurationError
 from twistproxy.forward.config import ForwardConfig
 from twistproxy.forward.policy import ForwardPolicy, Rule, parseRule
-from twistproxy.users import readUsers
+from twistproxy.permissions.users import readUsers
 
 FORWARD_KEYS: Final = ("allow", "deny", "users")
 DEFAULT_VIA: Final = "twistproxy"

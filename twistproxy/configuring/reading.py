@@ -16,7 +16,7 @@ from twistproxy.config import PluginUse
 from twistproxy.errors import ConfigurationError
 from twistproxy.loader.finder import PluginSet
 from twistproxy.loader.strings import parsePluginString
-from twistproxy.suggest import didYouMean, nearest
+from twistproxy.text.suggest import didYouMean, nearest
 
 _CLASS: Final = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Z]\w*\Z")
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from twistproxy.configuring.reading import Reader
 from twistproxy.settings import SettingDescription, describeSettings, parseSetting
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 
 ROUTE_SETTINGS: Final = frozenset(
     {

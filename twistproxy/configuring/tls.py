@@ -9,7 +9,7 @@ from twistproxy.configuring.reading import Reader
 from twistproxy.errors import ConfigurationError
 from twistproxy.loader.strings import PluginString, formatPluginString, parsePluginString
 from twistproxy.settings import parseYesNo
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 from twistproxy.tls.config import CertificateFiles, ClientCertificates, ServerTLS, UpstreamTLS
 from twistproxy.tls.contexts import clientContext
 from twistproxy.tls.store import CertificateStore

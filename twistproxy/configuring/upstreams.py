@@ -12,10 +12,10 @@ from twistproxy.configuring.reading import Reader, isPlugin
 from twistproxy.configuring.tls import readUpstreamTLS
 from twistproxy.interfaces import IUpstreamSource
 from twistproxy.loader.finder import PluginSet
-from twistproxy.location import parseLocation
-from twistproxy.suggest import didYouMean, nearest
+from twistproxy.text.location import parseLocation
+from twistproxy.text.suggest import didYouMean, nearest
+from twistproxy.text.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
 from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS
-from twistproxy.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
 from twistproxy.wire.proxyprotocol import Version
 
 _OPTIONS: Final = (*UPSTREAM_OPTIONS, *TLS_OPTIONS, "proxy-protocol")

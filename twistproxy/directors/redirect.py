@@ -10,7 +10,7 @@ from zope.interface import implementer
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest, Response
 from twistproxy.publicurl import publicOrigin, splitPort
-from twistproxy.template import Template, groupNames, groupOf
+from twistproxy.text.template import Template, groupNames, groupOf
 
 _NAMES: Final = ("scheme", "host", "path", "query", "target")
 _ELSEWHERE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//|\$(?:scheme|\{scheme\}):")

@@ -9,7 +9,7 @@ from zope.interface import implementer
 from twistproxy.forwarding import joinQuery
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest
-from twistproxy.template import Template, groupNames, groupOf
+from twistproxy.text.template import Template, groupNames, groupOf
 
 
 @implementer(IDirector)

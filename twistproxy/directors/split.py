@@ -11,7 +11,7 @@ from zope.interface import implementer
 from twistproxy.interfaces import IDirector
 from twistproxy.keys import keyFrom
 from twistproxy.messages import InboundRequest, OutboundRequest
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 
 if TYPE_CHECKING:
     from twistproxy.config import BuildContext

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zope.interface import implementer
 
-from twistproxy.fixedanswer import FixedAnswer, checkedStatus
+from twistproxy.answers.fixedanswer import FixedAnswer, checkedStatus
 from twistproxy.headeredits import HeaderValues
 from twistproxy.interfaces import IDirector
 from twistproxy.messages import InboundRequest, OutboundRequest, Response

@@ -1,7 +1,7 @@
 """One entry of a list, a file or a registry to an L{Upstream}: pure.
 
 What is found is not trusted: an entry is a URL, or an address that takes its place in a format, and nothing of it
-reaches anything but L{twistproxy.location.parseLocation} without a check.
+reaches anything but L{twistproxy.text.location.parseLocation} without a check.
 
 In tables the address may be spelled as registries do: C{url}; C{address} or C{host} with C{port} (Curator, SmartStack's
 Nerve, Eureka); C{serviceEndpoint} with C{host} and C{port}, and C{status} (Finagle's serversets).
@@ -20,9 +20,9 @@ from attrs import Factory, evolve, field, frozen
 from twistproxy.errors import ConfigurationError
 from twistproxy.messages import Upstream
 from twistproxy.settings import parseYesNo
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
+from twistproxy.text.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
 from twistproxy.tls.config import UpstreamTLS
-from twistproxy.upstreamtext import TLS_OPTIONS, UPSTREAM_OPTIONS, splitUpstream
 
 MAX_WEIGHT: Final = 1000
 """Greatest weight that an entry may ask for: some balancers keep a place in memory for each share."""

@@ -10,10 +10,10 @@ from zope.interface import implementer
 from twistproxy.discovery.entries import EntryReader
 from twistproxy.discovery.files import parseEntries
 from twistproxy.discovery.polled import Answer, Polled
-from twistproxy.fetching import agent, isDocumentURL, readLimited
 from twistproxy.interfaces import IUpstreamSource
-from twistproxy.loader.secret import Secret
+from twistproxy.permissions.fetching import agent, isDocumentURL, readLimited
 from twistproxy.plugin import Duration
+from twistproxy.text.secret import Secret
 
 _MAX_BYTES: Final = 4 << 20
 """Longest document that is read."""

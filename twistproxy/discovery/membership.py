@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from twistproxy.calling.hooks import nameOf
 from twistproxy.discovery.snapshots import Told, Verdict, areEqual, asTold, judge, merge, sift
-from twistproxy.hooks import nameOf
 from twistproxy.messages import Upstream
 from twistproxy.settings import Settings
 from twistproxy.tls.config import BY_DEFAULT, UpstreamTLS

@@ -27,8 +27,8 @@ from twistproxy.discovery.keeper import Keeper, KeeperOptions
 from twistproxy.discovery.snapshots import MAX_MEMBERS
 from twistproxy.discovery.subject import Observer, Subject
 from twistproxy.interfaces import IUpstreamSource
-from twistproxy.loader.secret import Secret
 from twistproxy.plugin import Duration
+from twistproxy.text.secret import Secret
 
 _log: Final = Logger(namespace="twistproxy.discovery")
 _AT_ONCE: Final = 32

@@ -10,17 +10,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistproxy.answers.errorpage import errorHeaders
+from twistproxy.answers.fixedanswer import FixedAnswer, checkedStatus
 from twistproxy.caching.stale import StaleAnswers
 from twistproxy.directors.split import checkPools
-from twistproxy.errorpage import errorHeaders
 from twistproxy.errors import CLIENT_CLOSED, ProxyError
-from twistproxy.fixedanswer import FixedAnswer, checkedStatus
+from twistproxy.exchange.standin import StandIn
 from twistproxy.headeredits import HeaderValues
 from twistproxy.interfaces import IErrorHandler, IMiddleware
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.standin import StandIn
-from twistproxy.statuses import Statuses, StatusWords
-from twistproxy.units import Duration, Size
+from twistproxy.text.statuses import Statuses, StatusWords
+from twistproxy.text.units import Duration, Size
 
 _log: Final = Logger(namespace="twistproxy.error")
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from zope.interface import implementer
 
+from twistproxy.answers.errorpage import errorHeaders, statusPhrase
+from twistproxy.answers.fixedanswer import readSmallFile
 from twistproxy.errorhandlers.accept import preferred
-from twistproxy.errorpage import errorHeaders, statusPhrase
 from twistproxy.errors import ProxyError
-from twistproxy.fixedanswer import readSmallFile
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.plugin import Size

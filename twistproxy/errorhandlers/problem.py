@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from twistproxy.errorpage import errorHeaders, problem
+from twistproxy.answers.errorpage import errorHeaders, problem
 from twistproxy.errors import ProxyError
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import InboundRequest, Response

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from twistproxy.errorpage import errorHeaders
+from twistproxy.answers.errorpage import errorHeaders
+from twistproxy.answers.fixedanswer import checkedStatus
 from twistproxy.errors import ProxyError
-from twistproxy.fixedanswer import checkedStatus
 from twistproxy.interfaces import IErrorHandler
 from twistproxy.messages import InboundRequest, Response
 

@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThreadPool
 from twistproxy.forward.config import ForwardConfig
 from twistproxy.forward.directors import ForwardDirector, LoginDirector
 from twistproxy.forward.transparent import TransparentDirector
-from twistproxy.users import Users
+from twistproxy.permissions.users import Users
 
 
 def surround(

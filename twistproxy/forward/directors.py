@@ -10,15 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistproxy.errorpage import errorPage
+from twistproxy.answers.errorpage import errorPage
 from twistproxy.errors import BAD_REQUEST, DESTINATION_REFUSED, LOGIN_REQUIRED, METHOD_NOT_ALLOWED, ProxyError
 from twistproxy.forward.policy import ForwardPolicy
 from twistproxy.forward.transparent import redirectedTo
 from twistproxy.interfaces import IDirector
 from twistproxy.limiting.networks import clientNetwork
 from twistproxy.messages import USER, InboundRequest, OutboundRequest, Response, Upstream
+from twistproxy.permissions.users import Users, credentialsOf
 from twistproxy.upstream.guard import Guard
-from twistproxy.users import Users, credentialsOf
 
 _log: Final = Logger(namespace="twistproxy.error")
 

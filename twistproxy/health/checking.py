@@ -14,9 +14,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from twistproxy.calling.hooks import nameOf
 from twistproxy.health.probing import Probe, Slots
 from twistproxy.health.schedule import Pace, firstDelay
-from twistproxy.hooks import nameOf
 from twistproxy.messages import Health, Upstream
 from twistproxy.settings import Settings
 from twistproxy.upstream.group import UpstreamGroup

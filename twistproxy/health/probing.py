@@ -10,8 +10,8 @@ from twisted.internet.error import ConnectBindError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from twistproxy.calling.hooks import asDeferred, isPending
 from twistproxy.health.schedule import Pace
-from twistproxy.hooks import asDeferred, isPending
 from twistproxy.messages import Health, Upstream
 
 _LONGEST_DETAIL: Final = 200

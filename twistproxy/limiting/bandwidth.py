@@ -35,7 +35,7 @@ class Bucket:
         self._paid = float("-inf")
 
     def grant(self, held: int, now: float) -> tuple[int, float]:
-        """L{twistproxy.pacing.Pace.grant}."""
+        """L{twistproxy.bodies.pacing.Pace.grant}."""
         size = min(held, self._turn)
         earliest = now - self._rest
         self._paid = max(self._paid, earliest) + size / self._rate

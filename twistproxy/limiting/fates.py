@@ -65,7 +65,7 @@ class Delays:
 
 
 class Slices:
-    """The L{twistproxy.pacing.Pace} of a body in small pieces. They end at the same bytes however the body comes in."""
+    """The L{twistproxy.bodies.pacing.Pace} of a body in small pieces. They end at the same bytes however the body comes in."""
 
     def __init__(self, size: int, variation: int, delay: float, seed: int) -> None:
         """
@@ -84,7 +84,7 @@ class Slices:
         return self._size + self._random.randint(-self._variation, self._variation)
 
     def grant(self, held: int, now: float) -> tuple[int, float]:
-        """L{twistproxy.pacing.Pace.grant}."""
+        """L{twistproxy.bodies.pacing.Pace.grant}."""
         delay = self._delay if self._isAtStart else 0.0
         size = min(held, self._left)
         self._left -= size

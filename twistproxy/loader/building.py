@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twistproxy.errors import ConfigurationError
 from twistproxy.loader.options import bindOptions
 from twistproxy.loader.verify import verifyPlugin
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 
 if TYPE_CHECKING:
     from twistproxy.plugin import Plugin

@@ -21,7 +21,7 @@ from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.building import describeError, loadName
 from twistproxy.plugin import Plugin
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 
 _MARK: Final = "twistproxy_discovery"
 _BUILT_IN: Final = "twistproxy."

@@ -12,7 +12,7 @@ from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IPluginFactory
 from twistproxy.loader.finder import PluginSet
 from twistproxy.loader.options import Option
-from twistproxy.suggest import didYouMean
+from twistproxy.text.suggest import didYouMean
 
 _WIDTH: Final = 100
 _FIELD: Final = re.compile(r"^@(\w+) ?(\w*):", re.MULTILINE)

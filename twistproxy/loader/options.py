@@ -17,9 +17,9 @@ from typing import Any, Final, Union, get_args, get_origin
 from attrs import evolve, frozen
 
 from twistproxy.errors import ConfigurationError
-from twistproxy.loader.secret import Secret
 from twistproxy.loader.values import convert, words
-from twistproxy.suggest import didYouMean
+from twistproxy.text.secret import Secret
+from twistproxy.text.suggest import didYouMean
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 

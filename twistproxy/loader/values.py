@@ -16,9 +16,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from twistproxy.loader.secret import Secret
-from twistproxy.suggest import didYouMean
-from twistproxy.units import parseDuration, parseShare, parseSize
+from twistproxy.text.secret import Secret
+from twistproxy.text.suggest import didYouMean
+from twistproxy.text.units import parseDuration, parseShare, parseSize
 
 _YES: Final = frozenset({"yes", "true", "on", "1"})
 _NO: Final = frozenset({"no", "false", "off", "0"})

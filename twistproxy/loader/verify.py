@@ -17,7 +17,7 @@ from zope.interface.exceptions import (  # type: ignore[attr-defined]
 from zope.interface.interface import Method
 from zope.interface.verify import verifyObject
 
-from twistproxy.suggest import nearest
+from twistproxy.text.suggest import nearest
 
 
 def verifyPlugin(interface: type[Interface], plugin: Any) -> list[str]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from zope.interface import implementer
 
-from twistproxy.body import BodySink
+from twistproxy.bodies.body import BodySink
+from twistproxy.bodies.pacing import paced
+from twistproxy.bodies.stages import BodyControl, Stage
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.bandwidth import Buckets
 from twistproxy.limiting.keys import limitKey
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.pacing import paced
-from twistproxy.stages import BodyControl, Stage
-from twistproxy.units import Size
+from twistproxy.text.units import Size
 
 
 @implementer(IMiddleware)

@@ -16,7 +16,7 @@ from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.networks import clientNetwork
 from twistproxy.messages import USER, InboundRequest, Response
-from twistproxy.users import Users, credentialsOf, newPlaces
+from twistproxy.permissions.users import Users, credentialsOf, newPlaces
 
 _AUTHORIZATION: Final = b"authorization"
 

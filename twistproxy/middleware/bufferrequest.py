@@ -11,7 +11,7 @@ from zope.interface import implementer
 from twistproxy.errors import BODY_TOO_LARGE, BUFFERS_FULL, BodyTooLarge, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.units import Duration, Size, formatSize
+from twistproxy.text.units import Duration, Size, formatSize
 
 
 @implementer(IMiddleware)
@@ -109,7 +109,7 @@ class _Share:
         self._held = 0
 
     def grow(self, held: int) -> None:
-        """L{twistproxy.body.Meter}."""
+        """L{twistproxy.bodies.body.Meter}."""
         self._buffer.take(held - self._held)
         self._held = held
 

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.units import Size
+from twistproxy.text.units import Size
 
 
 @implementer(IMiddleware)

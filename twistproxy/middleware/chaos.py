@@ -11,15 +11,15 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistproxy.delaying import delayed
+from twistproxy.bodies.delaying import delayed
+from twistproxy.bodies.pacing import AtOnce, limited, paced
+from twistproxy.bodies.stages import Stage
 from twistproxy.errors import FAULT_INJECTED, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.bandwidth import Bucket
 from twistproxy.limiting.fates import Delays, Fate, Fates, Slices
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.pacing import AtOnce, limited, paced
-from twistproxy.stages import Stage
-from twistproxy.units import Duration, Share, Size, formatDuration
+from twistproxy.text.units import Duration, Share, Size, formatDuration
 
 _log: Final = Logger(namespace="twistproxy.chaos")
 

@@ -13,7 +13,7 @@ from twistproxy.errors import CONCURRENCY_LIMITED, TOO_MANY_AT_ONCE, ErrorKind, 
 from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.keys import limitKey
 from twistproxy.messages import InboundRequest
-from twistproxy.units import Duration
+from twistproxy.text.units import Duration
 
 _OF_WHAT_IS_ASKED: Final = frozenset({"route", "host", "path", "target"})
 """Keys that say nothing of who asks: when there are too many of one, nobody in particular is to blame."""

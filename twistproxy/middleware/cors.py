@@ -13,7 +13,7 @@ from twistproxy.errors import ProxyError
 from twistproxy.headeredits import addVary
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response, isToken
-from twistproxy.units import Duration
+from twistproxy.text.units import Duration
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?P<any>\*\.)?(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?\Z")
 _DEFAULT_PORT: Final = re.compile(r"(http://[^/]*):80\Z|(https://[^/]*):443\Z", re.IGNORECASE)

@@ -12,11 +12,11 @@ from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, BAD_REQUEST, ProxyError
-from twistproxy.fetching import agent, authoritiesIn, described, isDocumentURL, readLimited, within
 from twistproxy.forwarding import FORWARDING
 from twistproxy.headeredits import HeaderEdits, OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import USER, Headers, InboundRequest, Response
+from twistproxy.permissions.fetching import agent, authoritiesIn, described, isDocumentURL, readLimited, within
 from twistproxy.plugin import Duration
 from twistproxy.publicurl import publicOrigin
 from twistproxy.runsecret import runSecret

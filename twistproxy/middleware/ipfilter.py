@@ -10,7 +10,7 @@ from zope.interface import implementer
 from twistproxy.errors import FORBIDDEN, ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest
-from twistproxy.networks import NetworkSet, parseNetworks
+from twistproxy.text.networks import NetworkSet, parseNetworks
 
 
 @implementer(IMiddleware)

@@ -11,13 +11,13 @@ from twisted.application.service import Service
 from zope.interface import implementer
 
 from twistproxy.errors import AUTH_UNAVAILABLE, BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, ProxyError
-from twistproxy.fetching import authoritiesIn, fetch, isDocumentURL
 from twistproxy.headeredits import OwnHeaders, checkedNames
 from twistproxy.interfaces import IMiddleware
 from twistproxy.keys import keyFrom
-from twistproxy.loader.secret import Secret
 from twistproxy.messages import USER, InboundRequest, Response
+from twistproxy.permissions.fetching import authoritiesIn, fetch, isDocumentURL
 from twistproxy.plugin import Duration
+from twistproxy.text.secret import Secret
 
 _MAX_BYTES: Final = 1 << 20
 """Longest JWK set."""
@@ -83,8 +83,16 @@ class JSONWebToken(Service):
         @raise ValueError: with a sentence for the person who wrote it.
         """
         try:
-            from twistproxy.jsonwebtokens import Judge, KeySet, checkAlgorithms, checkScope, claimText, hasClaim, scopesOf
-            from twistproxy.keycache import KeyCache
+            from twistproxy.permissions.jsonwebtokens import (
+                Judge,
+                KeySet,
+                checkAlgorithms,
+                checkScope,
+                claimText,
+                hasClaim,
+                scopesOf,
+            )
+            from twistproxy.permissions.keycache import KeyCache
         except ImportError:
             raise ValueError('PyJWT is not installed: pip install "twistproxy[jwt]"') from None
         checkAlgorithms(algorithms)
@@ -154,7 +162,7 @@ class JSONWebToken(Service):
         return proceed()
 
     async def _aroundLoading(self, token: str, request: InboundRequest, proceed: Callable[[], Any]) -> Response:
-        from twistproxy.jsonwebtokens import TokenRefused
+        from twistproxy.permissions.jsonwebtokens import TokenRefused
 
         assert self._cache is not None
         try:
@@ -172,7 +180,7 @@ class JSONWebToken(Service):
 
         @raise ProxyError: when it is not good.
         """
-        from twistproxy.jsonwebtokens import TokenRefused
+        from twistproxy.permissions.jsonwebtokens import TokenRefused
 
         try:
             algorithm, kid = self._judge.keyId(token)

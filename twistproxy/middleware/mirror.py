@@ -10,7 +10,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistproxy.body import Body
+from twistproxy.bodies.body import Body
 from twistproxy.directors.split import checkPools
 from twistproxy.errors import INTERNAL
 from twistproxy.forwarding import upgradeTokens
@@ -27,7 +27,7 @@ from twistproxy.mirroring.sampling import ByChance, ByCount, ByKey, Sampler
 from twistproxy.mirroring.sending import Copy, settingsForCopies
 from twistproxy.mirroring.tee import TOO_LONG, Allowance
 from twistproxy.settings import Settings
-from twistproxy.units import Duration, Share, Size
+from twistproxy.text.units import Duration, Share, Size
 
 _log: Final = Logger(namespace="twistproxy.mirror")
 _NOT_OURS: Final = frozenset({NOT_ASKED, INCOMPLETE})

@@ -15,9 +15,9 @@ from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.gcra import Decision, LocalLimit, Rate
 from twistproxy.limiting.keys import limitKey
 from twistproxy.limiting.shared import SharedLimit
-from twistproxy.loader.secret import Secret
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.plugin import Duration
+from twistproxy.text.secret import Secret
 
 
 @implementer(IMiddleware)

@@ -12,7 +12,7 @@ from twistproxy.errors import ProxyError
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.publicurl import isBelow, publicOrigin, splitPort
-from twistproxy.units import Duration
+from twistproxy.text.units import Duration
 
 _YEAR: Final = 365 * 86400.0
 _ELSEWHERE: Final = re.compile(rb"/\.|[%;\\]")

@@ -16,7 +16,7 @@ from twistproxy.interfaces import IMiddleware
 from twistproxy.limiting.memory import giveBackMemory, residentMemory
 from twistproxy.limiting.shedding import Shedder
 from twistproxy.messages import InboundRequest
-from twistproxy.units import Duration, Size, formatSize
+from twistproxy.text.units import Duration, Size, formatSize
 
 _log: Final = Logger(namespace="twistproxy.error")
 _TRIM_EVERY: Final = 10.0

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from attrs import frozen
 
-from twistproxy.body import EMPTY, Body
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.headeredits import HeaderEdits
 from twistproxy.messages import InboundRequest, Item, OutboundRequest
 from twistproxy.wire.guard import CHUNKED

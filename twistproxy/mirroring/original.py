@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twistproxy.body import EMPTY, Body
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.messages import FrozenHeaders, InboundRequest, Response
 from twistproxy.mirroring.copying import bodyOf
 from twistproxy.mirroring.tee import NO_MEMORY, TOO_LONG, Allowance, Tee

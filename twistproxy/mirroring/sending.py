@@ -1,7 +1,7 @@
 """A copy on its way to an upstream, and what comes back, which nobody gets.
 
-It is asked for as an exchange asks, by L{twistproxy.asking}: the pool's balancer picks, its connections serve, its health
-checks learn from it. But there is no client: nothing is held back for one, and nothing of it reaches one.
+It is asked for as an exchange asks, by L{twistproxy.exchange.asking}: the pool's balancer picks, its connections serve, its
+health checks learn from it. But there is no client: nothing is held back for one, and nothing of it reaches one.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from twistproxy.asking import Asking
+from twistproxy.calling.hooks import describeFailure, nameOf
 from twistproxy.engine import Route
 from twistproxy.errors import DRAINING, NO_UPSTREAM, QUEUE_FULL, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, ErrorKind, ProxyError
-from twistproxy.hooks import describeFailure, nameOf
+from twistproxy.exchange.asking import Asking
 from twistproxy.messages import Item, Response, Try, Upstream
 from twistproxy.mirroring.copying import Copied
 from twistproxy.settings import Settings
@@ -36,7 +36,7 @@ def settingsForCopies(settings: Settings) -> Settings:
 
 
 class Copy:
-    """One copy; the L{twistproxy.asking.Asker} of its attempt. It begins in the reactor's next turn.
+    """One copy; the L{twistproxy.exchange.asking.Asker} of its attempt. It begins in the reactor's next turn.
 
     @ivar code: the status of the answer; 0 before, and without one.
     @ivar error: what it failed with; None for an answer that is complete, or as long as it need be.
@@ -109,7 +109,7 @@ class Copy:
         room = self._engine.pools.room
         return bool(room.full) and bool(group.candidates) and not room.withRoom(group.candidates)
 
-    # From the attempt: twistproxy.asking.Asker.
+    # From the attempt: twistproxy.exchange.asking.Asker.
 
     def responseReceived(self, head: ResponseHead) -> None:
         """The answer begins."""

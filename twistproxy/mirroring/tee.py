@@ -1,6 +1,6 @@
 """A copy of a body that is on its way to somebody else, made in passing: bounded, and never in its way. Pure.
 
-The tee stands where a body goes, as L{twistproxy.replay} does. It passes on everything as it comes, and never pauses
+The tee stands where a body goes, as L{twistproxy.bodies.replay} does. It passes on everything as it comes, and never pauses
 anything; what it keeps meanwhile is its own, and it gives up rather than to keep too much.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
 
-from twistproxy.body import BodySink
+from twistproxy.bodies.body import BodySink
 from twistproxy.messages import Item
-from twistproxy.splicing import Flow, FlowSource
+from twistproxy.transports.splicing import Flow, FlowSource
 
 TOO_LONG: Final = "too_long"
 """Why a copy is given up: it is longer than one may be."""
@@ -82,7 +82,7 @@ class Tee:
         self._told = None
         self._drop()
 
-    # From where the body comes: twistproxy.body.BodySink.
+    # From where the body comes: twistproxy.bodies.body.BodySink.
 
     def spliceBody(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
         """Not as long as it is kept: the kernel shows nobody what it moves."""

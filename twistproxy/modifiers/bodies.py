@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from twistproxy.codings import isEncoded
-from twistproxy.delivery import hasNoBody
+from twistproxy.exchange.delivery import hasNoBody
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.statuses import Statuses, StatusWords
+from twistproxy.text.statuses import Statuses, StatusWords
 
 _TEXT: Final = frozenset({b"application/json", b"application/xml", b"application/javascript", b"application/ecmascript"})
 """What is text and is not called so."""

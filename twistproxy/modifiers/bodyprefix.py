@@ -11,7 +11,7 @@ from twistproxy.interfaces import IBodyFilter, IResponseModifier
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.modifiers.bodies import BodySelection, forgetBytes
 from twistproxy.plugin import Size
-from twistproxy.statuses import StatusWords
+from twistproxy.text.statuses import StatusWords
 
 
 @implementer(IResponseModifier)

@@ -12,8 +12,8 @@ from twistproxy.interfaces import IResponseModifier
 from twistproxy.messages import InboundRequest, Response
 from twistproxy.modifiers.bodies import BodySelection, forgetBytes
 from twistproxy.plugin import Size
-from twistproxy.statuses import StatusWords
-from twistproxy.template import Template, groupNames, groupOf
+from twistproxy.text.statuses import StatusWords
+from twistproxy.text.template import Template, groupNames, groupOf
 
 
 @implementer(IResponseModifier)

@@ -8,7 +8,7 @@ from zope.interface import implementer
 from twistproxy.errors import STATUS_REFUSED, ProxyError
 from twistproxy.interfaces import IResponseModifier
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.statuses import Statuses, StatusWords
+from twistproxy.text.statuses import Statuses, StatusWords
 
 
 @implementer(IResponseModifier)

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from twistproxy.reactor._twisted import Connector, Port, SecureConnector, SecurePort, UNIXConnector, UNIXPort, WatchingReactor
 from twistproxy.reactor.connection import Connection
 from twistproxy.reactor.interfaces import IReactorStandardTLS
-from twistproxy.writing import Batch
+from twistproxy.transports.writing import Batch
 
 _log: Final = Logger()
 

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from zope.interface import implementer
 
 from twistproxy.reactor.connection import Connection
-from twistproxy.splicing import ISpliceable
+from twistproxy.transports.splicing import ISpliceable
 
 
 @implementer(ITCPTransport, ISpliceable)

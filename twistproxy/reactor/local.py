@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistproxy.reactor.internet import TCPConnection
-from twistproxy.writing import HIGH_WATER
+from twistproxy.transports.writing import HIGH_WATER
 
 _MANY: Final = 64
 """Descriptors not sent above which a producer is paused, as in Twisted."""

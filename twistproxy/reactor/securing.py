@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from twistproxy.reactor.connection import Connection
 from twistproxy.reactor.internet import TCPConnection
-from twistproxy.writing import HIGH_WATER, PlainWriter, Writer, WritingOwner
+from twistproxy.transports.writing import HIGH_WATER, PlainWriter, Writer, WritingOwner
 
 
 class Turnwise(TCPConnection):

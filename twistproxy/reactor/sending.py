@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IConsumer
 from zope.interface import implementer
 
 from twistproxy.reactor.writer import JOINED, ConnectionWriter
-from twistproxy.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner
+from twistproxy.transports.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner
 
 
 @implementer(IConsumer, IWriterSource)

@@ -1,4 +1,4 @@
-"""The writer of a connection of uvloop's: see L{twistproxy.writing}."""
+"""The writer of a connection of uvloop's: see L{twistproxy.transports.writing}."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from twistproxy.writing import WritingOwner
+from twistproxy.transports.writing import WritingOwner
 
 if TYPE_CHECKING:
     from twistproxy.reactor.sending import Sender
@@ -33,11 +33,11 @@ class ConnectionWriter:
 
     @property
     def isEmpty(self) -> bool:
-        """L{twistproxy.writing.Writer.isEmpty}; never for TLS, which nobody may write past."""
+        """L{twistproxy.transports.writing.Writer.isEmpty}; never for TLS, which nobody may write past."""
         return not (self._pending or self._connection.isWriting() or self._connection.TLS)
 
     def write(self, pieces: list[bytes]) -> None:
-        """L{twistproxy.writing.Writer.write}."""
+        """L{twistproxy.transports.writing.Writer.write}."""
         size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         if self._pending:
             self._pending += pieces
@@ -50,7 +50,7 @@ class ConnectionWriter:
             self.flush()
 
     def flush(self) -> None:
-        """L{twistproxy.writing.Writer.flush}."""
+        """L{twistproxy.transports.writing.Writer.flush}."""
         pieces, self._pending = self._pending, []
         if pieces:
             self._send(pieces)
@@ -69,19 +69,19 @@ class ConnectionWriter:
             connection.sendPieces(pieces)
 
     def handOver(self, owner: WritingOwner) -> bool:
-        """L{twistproxy.writing.Writer.handOver}."""
+        """L{twistproxy.transports.writing.Writer.handOver}."""
         self._owner = owner
         return self.isFull
 
     def stop(self) -> None:
-        """L{twistproxy.writing.Writer.stop}."""
+        """L{twistproxy.transports.writing.Writer.stop}."""
         self._isClosing = False
         self.flush()
         self._owner = None  # which has us: no cycle is left
         self._connection.unregisterProducer()
 
     def close(self) -> None:
-        """L{twistproxy.writing.Writer.close}."""
+        """L{twistproxy.transports.writing.Writer.close}."""
         if not (self._pending or self._isClosing):
             self._connection.reactor.batch.add(self)
         self._isClosing = True
@@ -95,7 +95,7 @@ class ConnectionWriter:
         connection.closeAfterTurn()
 
     def reset(self) -> None:
-        """L{twistproxy.writing.Writer.reset}; a buffer that is not full counts as empty."""
+        """L{twistproxy.transports.writing.Writer.reset}; a buffer that is not full counts as empty."""
         self._isClosing = False
         self.flush()
         self._isResetting = self.isFull

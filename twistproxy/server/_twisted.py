@@ -23,8 +23,8 @@ from zope.interface import alsoProvides
 
 from twistproxy.errors import BAD_REQUEST, ProxyError
 from twistproxy.settings import Settings
-from twistproxy.tunnel import TunnelEnd, canHalfClose
-from twistproxy.writing import PlainWriter
+from twistproxy.transports.writing import PlainWriter
+from twistproxy.tunnels.tunnel import TunnelEnd, canHalfClose
 
 
 class BodyReceiver(Protocol):

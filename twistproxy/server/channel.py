@@ -14,12 +14,13 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistproxy.body import EMPTY, Body
-from twistproxy.delivery import hasNoBody
+from twistproxy.answers.errorpage import statusPhrase
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.engine import Engine
-from twistproxy.errorpage import statusPhrase
 from twistproxy.errors import CLIENT_TIMEOUT, ProxyError
-from twistproxy.exchange import Exchange
+from twistproxy.exchange.delivery import hasNoBody
+from twistproxy.exchange.exchange import Exchange
+from twistproxy.exchange.upgrade import isEndedByRefusal
 from twistproxy.messages import Item
 from twistproxy.server.framing import headEnd
 from twistproxy.server.identifying import identityOf
@@ -27,21 +28,20 @@ from twistproxy.server.progress import ackedBytes, hasLeft
 from twistproxy.server.proxied import ProxiedAddress
 from twistproxy.server.refusing import sendPage
 from twistproxy.server.upload import Upload
-from twistproxy.splicing import LONG, Flow, FlowSource
 from twistproxy.sweep import NEVER
-from twistproxy.tcp import tune
 from twistproxy.tls.transport import SecureTransport
-from twistproxy.tunnel import TunnelEnd, canHalfClose
-from twistproxy.upgrade import isEndedByRefusal
+from twistproxy.transports.splicing import LONG, Flow, FlowSource
+from twistproxy.transports.tcp import tune
+from twistproxy.transports.writing import CLOSED, Writer, writerFor
+from twistproxy.tunnels.tunnel import TunnelEnd, canHalfClose
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.guard import SWITCHED
 from twistproxy.wire.http1 import End, RequestHead, RequestReader, encodeHead, encodeLines
-from twistproxy.writing import CLOSED, Writer, writerFor
 
 
 @implementer(IHalfCloseableProtocol)
 class ClientChannel(Protocol):
-    """One client's connection, and the L{twistproxy.delivery.ClientStream} of its exchanges.
+    """One client's connection, and the L{twistproxy.exchange.delivery.ClientStream} of its exchanges.
 
     @ivar identity: who the client is, from when it is connected.
     @ivar requestsDue: see L{twistproxy.limiting.connections.RequestRate}.
@@ -297,7 +297,7 @@ class ClientChannel(Protocol):
             self._isReading = True
             self.transport.resumeProducing()
 
-    # Writing answers: twistproxy.delivery.ClientStream.
+    # Writing answers: twistproxy.exchange.delivery.ClientStream.
 
     def sendInformation(self, code: int, phrase: bytes, items: list[Item]) -> None:
         """A 1xx, at once; HTTP/1.0 has none."""
@@ -343,7 +343,7 @@ class ClientChannel(Protocol):
             self._writer.write(out)
 
     def spliceAnswer(self, source: FlowSource, transport: Any, length: int) -> Flow | None:
-        """L{twistproxy.delivery.ClientStream}."""
+        """L{twistproxy.exchange.delivery.ClientStream}."""
         isPlain = not (self._noBody or self._chunked or self._out or self._isLost or self._closing)
         return self._engine.splicer.begin(source, transport, self.transport, self._writer, length) if isPlain else None
 

@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from twistproxy.engine import Engine
-from twistproxy.networks import Network, NetworkSet
 from twistproxy.sweep import NEVER
+from twistproxy.text.networks import Network, NetworkSet
 from twistproxy.wire.proxyprotocol import ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 
 _log: Final = Logger(namespace="twistproxy.error")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from twistproxy.delivery import ClientStream
-from twistproxy.errorpage import statusPhrase
+from twistproxy.answers.errorpage import statusPhrase
+from twistproxy.exchange.delivery import ClientStream
 from twistproxy.messages import Response
 
 

@@ -18,12 +18,12 @@ from twisted.web.vhost import NameVirtualHost
 
 from twistproxy.errors import ProxyError
 from twistproxy.interfaces import IBalancer, IDirector, IErrorHandler, IResponseModifier
-from twistproxy.location import parseLocation
 from twistproxy.messages import Upstream
 from twistproxy.proxy import ReverseProxy
 from twistproxy.server._twisted import StreamingChannel, StreamingRequest
 from twistproxy.server.webstream import WebStream
 from twistproxy.settings import Settings
+from twistproxy.text.location import parseLocation
 from twistproxy.wire.guard import normaliseTarget
 
 with catch_warnings():

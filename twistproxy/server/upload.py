@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from typing import Protocol as Shape
 
-from twistproxy.body import Body
-from twistproxy.splicing import BULK, LONG, Flow
+from twistproxy.bodies.body import Body
+from twistproxy.transports.splicing import BULK, LONG, Flow
 from twistproxy.wire.http1 import RequestReader
 
 
@@ -20,7 +20,7 @@ class UploadOwner(Shape):
 
 
 class Upload:
-    """The body of one request, from its head on; the L{twistproxy.splicing.FlowSource} of its flows."""
+    """The body of one request, from its head on; the L{twistproxy.transports.splicing.FlowSource} of its flows."""
 
     __slots__ = ("_body", "_bulk", "_flow", "_owner", "_reader", "_seen")
 
@@ -62,17 +62,17 @@ class Upload:
             self._flow.leave()
 
     def flowMoved(self, size: int) -> None:
-        """L{twistproxy.splicing.FlowSource}."""
+        """L{twistproxy.transports.splicing.FlowSource}."""
         self._reader.skip(size)
         self._body.spliced(size)
 
     def flowEnded(self) -> None:
-        """L{twistproxy.splicing.FlowSource}."""
+        """L{twistproxy.transports.splicing.FlowSource}."""
         self._flow = None
         self._bulk = 0
         self._seen = self._body.size
         self._owner.uploadReturned(False)
 
     def flowBroken(self, error: OSError) -> None:
-        """L{twistproxy.splicing.FlowSource}."""
+        """L{twistproxy.transports.splicing.FlowSource}."""
         self._owner.uploadReturned(True)

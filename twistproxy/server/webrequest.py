@@ -6,7 +6,7 @@ from collections.abc import Callable
 from io import SEEK_END
 from typing import TYPE_CHECKING, Any, Final
 
-from twistproxy.body import Body
+from twistproxy.bodies.body import Body
 from twistproxy.server._twisted import speaksHttp1
 from twistproxy.wire.guard import bad
 from twistproxy.wire.http1 import RequestHead, parseRequestHead

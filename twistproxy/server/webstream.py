@@ -16,20 +16,20 @@ from twisted.python.failure import Failure
 from twisted.web.server import version as SERVER
 from zope.interface import implementer
 
-from twistproxy.body import EMPTY, Body
-from twistproxy.delivery import hasNoBody
-from twistproxy.errorpage import statusPhrase
+from twistproxy.answers.errorpage import statusPhrase
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.errors import CLIENT_TIMEOUT, INTERNAL, ProxyError
-from twistproxy.exchange import Exchange
+from twistproxy.exchange.delivery import hasNoBody
+from twistproxy.exchange.exchange import Exchange
 from twistproxy.messages import Item, Response
 from twistproxy.server._twisted import IncomingBody, speaksHttp1, takeOver
 from twistproxy.server.progress import ackedBytes, hasLeft
 from twistproxy.server.refusing import sendPage
 from twistproxy.server.webrequest import SpooledBody, headOf
-from twistproxy.splicing import FlowSource
 from twistproxy.sweep import NEVER
 from twistproxy.tls.client import ConnectionCertificate
-from twistproxy.tunnel import TunnelEnd
+from twistproxy.transports.splicing import FlowSource
+from twistproxy.tunnels.tunnel import TunnelEnd
 from twistproxy.wire.guard import CHUNKED, bad
 from twistproxy.wire.http1 import RequestHead, encodeHead
 
@@ -57,7 +57,7 @@ class _Source(Protocol):
 
 @implementer(IPushProducer)
 class WebStream:
-    """One request of twisted.web, and the L{twistproxy.delivery.ClientStream} of its exchange.
+    """One request of twisted.web, and the L{twistproxy.exchange.delivery.ClientStream} of its exchange.
 
     @ivar deadline: see L{twistproxy.sweep.Watched}.
     """
@@ -227,7 +227,7 @@ class WebStream:
             self._bodyMark = self._body.size
             self.deadline = self._engine.sweeper.after(self._engine.settings.bodyTimeout)
 
-    # The answer: twistproxy.delivery.ClientStream.
+    # The answer: twistproxy.exchange.delivery.ClientStream.
 
     @property
     def transport(self) -> Any:
@@ -271,7 +271,7 @@ class WebStream:
             request.cookies[:0] = values.pop(b"set-cookie", [])
         for lower, each in values.items():
             headers.setRawHeaders(lower, each)
-        isConnect = request.method == b"CONNECT"  # see twistproxy.upgrade.isEndedByRefusal
+        isConnect = request.method == b"CONNECT"  # see twistproxy.exchange.upgrade.isEndedByRefusal
         if not self._keepAlive or not self._isBodyComplete or self._engine.isDraining or isConnect:
             self._closeAfterwards()
         self._headPending = True
@@ -332,7 +332,7 @@ class WebStream:
         return not self._request.chunked and not self._request.responseHeaders.hasHeader(b"content-length")
 
     def spliceAnswer(self, source: FlowSource, transport: Any, length: int) -> None:
-        """L{twistproxy.delivery.ClientStream}: never, as twisted.web's transports are its own."""
+        """L{twistproxy.exchange.delivery.ClientStream}: never, as twisted.web's transports are its own."""
 
     def splice(self, end: TunnelEnd) -> bytes:
         """HTTP is over: everything is C{end}'s now.

@@ -9,7 +9,6 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import Interface
 
-from twistproxy.accesslog import Recording
 from twistproxy.balancers.roundrobin import RoundRobin
 from twistproxy.config import BuildContext
 from twistproxy.discovery.membership import follow
@@ -28,6 +27,7 @@ from twistproxy.interfaces import (
     IRoundTripper,
     IUpstreamSource,
 )
+from twistproxy.logs.accesslog import Recording
 from twistproxy.proxy import ProxyFactory, drainEngine
 from twistproxy.settings import Settings, describeSettings, parseSetting
 from twistproxy.testing.making import PluginLike, makePlugins

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from twistproxy.body import EMPTY, Body
+from twistproxy.bodies.body import EMPTY, Body
 from twistproxy.forwarding import identify, outboundItems
 from twistproxy.messages import Address, HeadersLike, InboundRequest, OutboundRequest
 from twistproxy.testing.composing import withHost

@@ -9,10 +9,10 @@ from typing import Any, Final
 from attrs import evolve
 from zope.interface import Interface
 
+from twistproxy.calling.hooks import label
 from twistproxy.config import BuildContext, PluginUse
 from twistproxy.configuring.reading import Reader
 from twistproxy.errors import ConfigurationError
-from twistproxy.hooks import label
 from twistproxy.interfaces import (
     IAccessLog,
     IBalancer,

@@ -1,8 +1,8 @@
 """TLS over a Twisted transport, by the standard library's C{ssl} on memory.
 
 Twisted's own TLS goes through pyOpenSSL and gathers writes until the next turn of the reactor. For a small request that
-costs more than all of the proxy's other work, so this layer does what L{twistproxy.writing} does for plain connections:
-what is written is encrypted and sent at once, and what came in one segment is told in one piece.
+costs more than all of the proxy's other work, so this layer does what L{twistproxy.transports.writing} does for plain
+connections: what is written is encrypted and sent at once, and what came in one segment is told in one piece.
 
 Below it is any transport; above it any protocol, which sees an C{ISSLTransport}. A half-close is a C{close_notify}, and
 exists in TLS 1.3 alone: C{endOutput}. C{loseWriteConnection} is only for closing gently. The end of a connection without
@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from twistproxy.tls.errors import explainTLS
 from twistproxy.tls.sessions import LastSession
-from twistproxy.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner, writerFor
+from twistproxy.transports.writing import HIGH_WATER, IWriterSource, Writer, WritingOwner, writerFor
 
 _RECORD: Final = 16 << 10
 """Most plain bytes of a TLS record (RFC 8446 section 5.1)."""

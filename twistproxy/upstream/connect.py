@@ -23,9 +23,9 @@ from twistproxy.errors import (
     ConfigurationError,
     ProxyError,
 )
-from twistproxy.location import Location
 from twistproxy.outcomes import Upstream
 from twistproxy.settings import Settings
+from twistproxy.text.location import Location
 from twistproxy.tls.contexts import ClientContexts
 from twistproxy.tls.errors import explainTLS
 from twistproxy.tls.sessions import LastSession

@@ -21,14 +21,14 @@ from zope.interface import implementer
 from twistproxy.errors import TLS_FAILURE, UPSTREAM_RESET, UPSTREAM_TIMEOUT, ProxyError
 from twistproxy.messages import Item
 from twistproxy.settings import Settings
-from twistproxy.splicing import BULK, LONG, Flow, FlowSource, Splicer
 from twistproxy.sweep import NEVER, Sweeper
-from twistproxy.tcp import hasInput, tune
 from twistproxy.tls.errors import explainTLS
-from twistproxy.tunnel import TunnelEnd
+from twistproxy.transports.splicing import BULK, LONG, Flow, FlowSource, Splicer
+from twistproxy.transports.tcp import hasInput, tune
+from twistproxy.transports.writing import CLOSED, Writer, writerFor
+from twistproxy.tunnels.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
 from twistproxy.wire.http1 import End, ResponseHead, ResponseMemory, ResponseReader
-from twistproxy.writing import CLOSED, Writer, writerFor
 
 _OF_CONNECTIONS: Final = re.compile(rb"\r\nauthorization: *(?:NTLM|Negotiate)\b", re.IGNORECASE)
 """Credentials of a connection and not of a request (RFC 4559 section 6): whoever came next on it would be the same user."""
@@ -215,14 +215,14 @@ class UpstreamConnection(Protocol):
         return self._upload
 
     def flowMoved(self, size: int) -> None:
-        """L{twistproxy.splicing.FlowSource}."""
+        """L{twistproxy.transports.splicing.FlowSource}."""
         self._reader.skip(size)
         if self._user is not None:
             self._user.responseSpliced(size)
         self._progressed()
 
     def flowEnded(self) -> None:
-        """L{twistproxy.splicing.FlowSource}."""
+        """L{twistproxy.transports.splicing.FlowSource}."""
         self._flow = None
         self._bulk = 0 if self._reader.left else LONG
         if not self._readPaused:
@@ -231,7 +231,7 @@ class UpstreamConnection(Protocol):
             self._ended(self._user, self._reader.nextEvent())  # type: ignore[arg-type]
 
     def flowBroken(self, error: OSError) -> None:
-        """L{twistproxy.splicing.FlowSource}."""
+        """L{twistproxy.transports.splicing.FlowSource}."""
         self._fail(ProxyError(UPSTREAM_RESET, "the connection was reset"))
 
     def _stopFlows(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from twistproxy.hooks import nameOf
+from twistproxy.calling.hooks import nameOf
 from twistproxy.messages import Outcome
 from twistproxy.upstream.evidence import Evidence, describe, evidenceOf
 from twistproxy.upstream.standing import Passive, Traffic

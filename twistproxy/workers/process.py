@@ -12,7 +12,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 from twisted.python.failure import Failure
 
-from twistproxy.terminal import terminal
+from twistproxy.logs.terminal import terminal
 from twistproxy.workers.connection import FROM_SUPERVISOR, TO_SUPERVISOR
 from twistproxy.workers.lines import Lines, Task, decode, encode
 

@@ -14,11 +14,11 @@ from twisted.python.failure import Failure
 
 from twistproxy.commandline import CommandLine, loadConfiguration
 from twistproxy.config import Configuration, buildPlugins
-from twistproxy.errorlog import ErrorLog
 from twistproxy.errors import ConfigurationError
+from twistproxy.logs.errorlog import ErrorLog
+from twistproxy.logs.terminal import stopWith, terminal
 from twistproxy.runsecret import runSecret
 from twistproxy.service import listenAt, shownURL
-from twistproxy.terminal import stopWith, terminal
 from twistproxy.workers.backoff import Backoff
 from twistproxy.workers.binding import BindingReactor, BoundPort, Nobody
 from twistproxy.workers.counters import Counters, merge

@@ -15,10 +15,10 @@ from twistproxy.config import buildPlugins
 from twistproxy.configfile import ConfigurationFile
 from twistproxy.interfaces import IBalancer
 from twistproxy.loader.finder import findPlugins
-from twistproxy.loader.secret import Secret
 from twistproxy.messages import Headers, InboundRequest, Response, Upstream
 from twistproxy.service import makeEngine
 from twistproxy.testing import FakeUpstream, ProxyHarness
+from twistproxy.text.secret import Secret
 from twistproxy.upstream.candidates import Candidates
 
 ROUTES = """\

@@ -12,9 +12,9 @@ from tests.unit.caching.support import BREAKER, STALE, StaleTestCase
 from twistproxy.caching.rules import Terms
 from twistproxy.caching.stale import KeptAnswer, StaleAnswers
 from twistproxy.errors import AUTH_UNAVAILABLE, FORBIDDEN, ProxyError
+from twistproxy.exchange.standin import StandIn
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, Response
-from twistproxy.standin import StandIn
 from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness
 
 

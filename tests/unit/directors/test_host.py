@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.unit.builtin import DirectorTestCase, asked, built
+from twistproxy.exchange.outgoing import requestHead
 from twistproxy.interfaces import IDirector
-from twistproxy.location import parseLocation
-from twistproxy.outgoing import requestHead
+from twistproxy.text.location import parseLocation
 
 
 class HostTests(DirectorTestCase):

@@ -10,12 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.support.certificates import issued, ofTwisted, writeAuthority
 from tests.unit.builtin import built
 from tests.unit.loader.temporary import temporaryDirectory
+from twistproxy.calling.hooks import asDeferred
 from twistproxy.config import BuildContext
 from twistproxy.errors import ConfigurationError
 from twistproxy.health.agent import readAgent
 from twistproxy.health.http import HTTPCheck, parseStatuses
 from twistproxy.health.tcp import TCPCheck
-from twistproxy.hooks import asDeferred
 from twistproxy.interfaces import IHealthCheck
 from twistproxy.messages import Health, Upstream
 from twistproxy.proxy import ReverseProxy

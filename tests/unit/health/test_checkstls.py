@@ -11,9 +11,9 @@ from tests.support.certificates import issued, writeAuthority
 from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import answer
 from tests.unit.test_tls import SecureOrigin
+from twistproxy.calling.hooks import asDeferred
 from twistproxy.config import BuildContext
 from twistproxy.health.http import HTTPCheck
-from twistproxy.hooks import asDeferred
 from twistproxy.messages import Health, Upstream
 from twistproxy.testing import MemoryNetwork
 from twistproxy.tls.config import UpstreamTLS

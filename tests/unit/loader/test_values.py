@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.loader.sample import Colour, Mode
 from tests.unit.loader.temporary import temporaryDirectory
-from twistproxy.loader.secret import Secret
 from twistproxy.loader.values import convert, words
-from twistproxy.units import Duration, Size
+from twistproxy.text.secret import Secret
+from twistproxy.text.units import Duration, Size
 
 
 class ConvertTests(SynchronousTestCase):

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import PluginTestCase, built
 from tests.unit.support import OK, ProxyTestCase, answer, chunked, director, get, post
+from twistproxy.bodies.pacing import HIGH_WATER
+from twistproxy.exchange.retrying import RetryRule
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import InboundRequest, OutboundRequest
-from twistproxy.pacing import HIGH_WATER
-from twistproxy.retrying import RetryRule
 from twistproxy.testing import FakeUpstream, ProxyHarness, ProxyTestMixin
 from twistproxy.testing.client import Client
 

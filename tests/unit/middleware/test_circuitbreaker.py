@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from tests.unit.builtin import MiddlewareTestCase, answered, asked, built
 from tests.unit.support import ProxyTestCase, get, head
-from twistproxy.body import Body
+from twistproxy.bodies.body import Body
 from twistproxy.errors import CLIENT_CLOSED, NO_UPSTREAM, UPSTREAM_TIMEOUT, ErrorKind, ProxyError
 from twistproxy.interfaces import IMiddleware, IPassiveCheck
 from twistproxy.limiting.breaker import State

@@ -18,8 +18,8 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tests.unit.builtin import MiddlewareTestCase, asked
 from twistproxy.errors import BAD_REQUEST, FORBIDDEN, UNAUTHORIZED, ConfigurationError
-from twistproxy.jsonwebtokens import Judge, KeySet, TokenRefused, claimText, scopesOf
 from twistproxy.messages import InboundRequest, Response
+from twistproxy.permissions.jsonwebtokens import Judge, KeySet, TokenRefused, claimText, scopesOf
 from twistproxy.testing import FakeUpstream, MemoryNetwork, ProxyHarness
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -234,7 +234,7 @@ class TokenTests(MiddlewareTestCase):
             self.refuses({"use": "jwt", **options}, f"jwt: {problem}")
         error = self.assertRaises(ConfigurationError, self.build, {**HS, "algorithms": ["none"]})
         self.assertIn("'none' is none of", str(error))
-        with patch.dict("sys.modules", {"twistproxy.jsonwebtokens": None}):
+        with patch.dict("sys.modules", {"twistproxy.permissions.jsonwebtokens": None}):
             self.refuses(HS, 'jwt: PyJWT is not installed: pip install "twistproxy[jwt]"')
 
 

@@ -9,8 +9,8 @@ from twisted.logger import capturedLogs, formatEvent
 
 from tests.unit.builtin import built
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, ProxyTestCase, get, post
-from twistproxy.accesslog import recordOf
 from twistproxy.interfaces import IMiddleware
+from twistproxy.logs.accesslog import recordOf
 from twistproxy.messages import Upstream
 from twistproxy.statistics.figures import OTHERS
 

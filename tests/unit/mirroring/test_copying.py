@@ -5,11 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.builtin import asked
-from twistproxy.body import EMPTY
+from twistproxy.bodies.body import EMPTY
+from twistproxy.exchange.outgoing import requestHead
 from twistproxy.headeredits import HeaderEdits
-from twistproxy.location import parseLocation
 from twistproxy.mirroring.copying import bodyOf, copied
-from twistproxy.outgoing import requestHead
+from twistproxy.text.location import parseLocation
 from twistproxy.wire.guard import CHUNKED, single
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.body import Body
+from twistproxy.bodies.body import Body
 from twistproxy.messages import Item
 from twistproxy.mirroring.tee import NO_MEMORY, TOO_LONG, Allowance, Tee
 

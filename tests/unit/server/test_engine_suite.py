@@ -10,7 +10,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit import test_edge_cases, test_exchange, test_go_facts
+from tests.unit import test_edge_cases, test_go_facts
+from tests.unit.exchange import test_exchange
 from tests.unit.server.support import STOCK, STREAMING, ResourceTestCase
 from tests.unit.support import ProxyTestCase
 

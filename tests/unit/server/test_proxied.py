@@ -14,10 +14,10 @@ from tests.unit.loader.temporary import temporaryDirectory
 from tests.unit.support import OK, SWITCHED, WEBSOCKET, Client, ProxyTestCase, get
 from twistproxy.health.announcing import AnnouncingFactory
 from twistproxy.messages import Address
-from twistproxy.networks import UNIX_PEERS
 from twistproxy.server.proxied import ProxiedReactor
 from twistproxy.testing import RawClient
 from twistproxy.testing.peers import RawClientFactory
+from twistproxy.text.networks import UNIX_PEERS
 from twistproxy.tls.config import CertificateFiles, ServerTLS
 from twistproxy.tls.listening import SecureFactory
 from twistproxy.tls.store import CertificateStore

@@ -6,11 +6,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistproxy.body import Body
-from twistproxy.replay import Replay
+from twistproxy.bodies.body import Body
+from twistproxy.bodies.replay import Replay
 from twistproxy.server.upload import Upload
 from twistproxy.settings import Settings
-from twistproxy.splicing import BULK, LONG
+from twistproxy.transports.splicing import BULK, LONG
 from twistproxy.wire.http1 import End, RequestReader
 
 LENGTH = 4 * LONG

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from twistproxy.accesslog import AccessRecord
 from twistproxy.errors import ConfigurationError
 from twistproxy.interfaces import IAccessLog, IBalancer, IDirector, IErrorHandler, IMiddleware, IResponseModifier
+from twistproxy.logs.accesslog import AccessRecord
 from twistproxy.messages import Health, Response
 from twistproxy.plugin import Plugin
 from twistproxy.settings import Settings

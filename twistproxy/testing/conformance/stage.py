@@ -8,8 +8,8 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from zope.interface import implementer
 
+from twistproxy.calling.hooks import nameOf
 from twistproxy.config import BuildContext
-from twistproxy.hooks import nameOf
 from twistproxy.interfaces import IMiddleware
 from twistproxy.messages import Headers, HeadersLike, InboundRequest, Item
 from twistproxy.settings import Settings

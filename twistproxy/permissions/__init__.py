@@ -1,0 +1,1 @@
+"""Who somebody is: users and their passwords, tokens and the keys that they are checked by."""

@@ -1,0 +1,1 @@
+"""Two connections joined, each way as fast as the other side takes it."""
