@@ -148,6 +148,8 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in steps]:
         print(f"no such step: {', '.join(unknown)}; there are {', '.join(steps)}", file=sys.stderr)
         return 2
+    # Tests end servers by SIGINT, and who starts this in the background of a shell has that ignored, here and in all children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = time.monotonic()
     for name, step in steps.items():
         if not names or name in names:

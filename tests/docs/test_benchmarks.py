@@ -63,7 +63,7 @@ def test_comparePutsItsFiguresIntoAPage(tmp_path: Path) -> None:
 def test_requestTellsWhatIsAllocatedAndWhereTimeGoes() -> None:
     said = run("request.py", "small", "--repeats", "1", "--exchanges", "3", "--allocations", "--profile")
     assert "objects in reference cycles" in said
-    assert re.search(r"^ +\d+ blocks +\d+ bytes  twistproxy/exchange\.py:\d+$", said, re.MULTILINE)
+    assert re.search(r"^ +\d+ blocks +\d+ bytes  exchange/exchange\.py:\d+$", said, re.MULTILINE)
     assert "Ordered by: internal time" in said
 
 
