@@ -16,8 +16,9 @@ from twistproxy.exchange.retrying import RetryRule
 from twistproxy.interfaces import IExplainingBalancer
 from twistproxy.logs.accesslog import Recording, jsonLine, recordOf
 from twistproxy.messages import OutboundRequest, Upstream
+from twistproxy.settings import Settings
 from twistproxy.testing import RawPeer
-from twistproxy.upstream.group import Administrative
+from twistproxy.upstream.group import Administrative, UpstreamGroup
 from twistproxy.upstream.pool import ConnectionPool, Ticket
 
 BUSY = answer(b"busy", status=b"503 Service Unavailable")
@@ -388,8 +389,6 @@ class TestRoom(TriesTestCase):
 
     def test_aPoolThatOtherPoolsShare(self) -> None:
         """The limit is the server's, whichever pool it is asked by."""
-        from twistproxy.upstream.group import UpstreamGroup
-
         other = UpstreamGroup("other", RoundRobin(), [Upstream("http://10.0.0.1", maxConnections=1)])
         choose = director(lambda inbound, outbound: "other" if inbound.target == b"/other" else None)
         urls = [Upstream("http://10.0.0.1", maxConnections=1)]
@@ -400,6 +399,30 @@ class TestRoom(TriesTestCase):
         self.send(self.origin.peer, OK)
         self.send(self.origin.peer, OK)
         self.assertEqual(self.targets(1), [b"/1", b"/other", b"/2"])
+
+
+class TestReloads(TriesTestCase):
+    def test_aPoolWhoseUpstreamsAllLeft(self) -> None:
+        """Whoever is left to be asked then is one of the pool that has its name now."""
+        self.proxy(None, OK, OK, urls=["http://10.0.0.1", "http://10.0.0.2"])
+        client = self.ask(get(b"/"))
+        before = self.engine.groups["default"]
+        left = [Upstream("http://10.0.0.3")]
+        after = UpstreamGroup.configured("default", RoundRobin(), left, Settings(), self.network.seconds, (), before.table)
+        self.engine.replace({"default": after}, self.engine.routeFor, ())
+        self.origin.peer.abort()
+        self.network.advance(0.025)
+        self.assertEqual((client.answer().code, self.origins[2].request.target), (200, b"/"))
+
+    def test_andOneThatHasNobodyEither(self) -> None:
+        self.proxy(None, urls=["http://10.0.0.1"])
+        client = self.ask(get(b"/"))
+        before = self.engine.groups["default"]
+        after = UpstreamGroup.configured("default", RoundRobin(), [], Settings(), self.network.seconds, (), before.table)
+        self.engine.replace({"default": after}, self.engine.routeFor, ())
+        self.origin.peer.abort()
+        self.network.advance(0.025)
+        self.assertEqual(client.answer().code, 502)
 
 
 @implementer(IExplainingBalancer)

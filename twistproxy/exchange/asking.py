@@ -6,15 +6,16 @@ It decides about attempts; what an answer is made into is the exchange's busines
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twistproxy.bodies.replay import Replay
 from twistproxy.bodies.uploading import BodyOutlet
-from twistproxy.errors import BALANCER_ERROR, NO_UPSTREAM, STATUS_REFUSED, TRY_TIMEOUT, ErrorKind, ProxyError
-from twistproxy.exchange.attempt import ResponseOwner, UpstreamAttempt
+from twistproxy.errors import BALANCER_ERROR, NO_UPSTREAM, STATUS_REFUSED, TRY_TIMEOUT, ProxyError
+from twistproxy.exchange.asker import Asker
+from twistproxy.exchange.attempt import UpstreamAttempt
 from twistproxy.exchange.explaining import explain, nobody
 from twistproxy.exchange.requestbody import RequestBody
 from twistproxy.exchange.retrying import consult, isIdempotent
@@ -25,15 +26,12 @@ from twistproxy.messages import (
     Choice,
     Commit,
     GiveUp,
-    InboundRequest,
-    OutboundRequest,
     Outcome,
     Response,
     Retry,
     Try,
     Upstream,
 )
-from twistproxy.settings import Settings
 from twistproxy.upstream.candidates import Candidates
 from twistproxy.upstream.group import UpstreamGroup
 from twistproxy.upstream.waiting import Place
@@ -43,33 +41,6 @@ if TYPE_CHECKING:
     from twistproxy.engine import Engine, Route
 
 _WORDS: Final[dict[type, str]] = {Retry: "retry", Commit: "commit", GiveUp: "give up"}
-
-
-class Asker(ResponseOwner, Protocol):
-    """The exchange for which upstreams are asked."""
-
-    inbound: InboundRequest
-    outbound: OutboundRequest
-    settings: Settings
-    started: float
-    upstream: Upstream | None
-    attempts: int
-    tries: tuple[Try, ...]
-
-    def uploadPaused(self) -> None:
-        """Nobody takes more of the request for now."""
-
-    def uploadResumed(self) -> None:
-        """Somebody takes more."""
-
-    def fail(self, error: ProxyError) -> None:
-        """Nobody answered, or nobody could be asked."""
-
-    def hookFailed(self, plugin: Any, hook: str, kind: ErrorKind, failure: Failure) -> bool:
-        """The balancer failed."""
-
-    def roundTripped(self, response: Response) -> None:
-        """A round tripper has the answer."""
 
 
 class Asking:
@@ -131,11 +102,20 @@ class Asking:
         """Who may still be asked, whether there is room or not."""
         return group.without(self._tried) if self._tried or group.warming else group.candidates
 
+    def _successor(self, group: UpstreamGroup) -> UpstreamGroup | None:
+        """The pool that has the name of this one since a reload, which is asked from now on; None for the same."""
+        self._group = self._engine.groups.get(group.name, group)
+        return None if self._group is group else self._group
+
     def _pick(self, group: UpstreamGroup) -> None:
         """Choose among those that were not asked yet, or wait until one of them has room."""
         asker, room = self._asker, self._engine.pools.room
         candidates = group.without(self._tried) if self._tried or group.warming else group.candidates
         if not candidates and not candidates.draining:
+            successor = self._successor(group)
+            if successor is not None:
+                self._pick(successor)
+                return
             self._fail(self.lastError or ProxyError(NO_UPSTREAM, nobody(group, self._tried)), asker.attempts > 0)
             return
         if room.full:
@@ -408,8 +388,11 @@ class Asking:
             return "a director chose the upstream"
         if limit and asker.attempts >= limit:
             return f"max-tries is {limit}"
-        if not group.without(self._tried | {upstream}):
-            return "no other upstream is left"
+        tried = self._tried | {upstream}
+        if not group.without(tried):
+            successor = self._successor(group)
+            if successor is None or not successor.without(tried):
+                return "no other upstream is left"
         if self._isLate(decision.delay):
             return "tries-timeout has passed"
         if sent and not self._engine.retryBudget.take(group.name, group.asked, self._engine.seconds()):

@@ -36,7 +36,7 @@ def settingsForCopies(settings: Settings) -> Settings:
 
 
 class Copy:
-    """One copy; the L{twistproxy.exchange.asking.Asker} of its attempt. It begins in the reactor's next turn.
+    """One copy; the L{twistproxy.exchange.asker.Asker} of its attempt. It begins in the reactor's next turn.
 
     @ivar code: the status of the answer; 0 before, and without one.
     @ivar error: what it failed with; None for an answer that is complete, or as long as it need be.
@@ -109,7 +109,7 @@ class Copy:
         room = self._engine.pools.room
         return bool(room.full) and bool(group.candidates) and not room.withRoom(group.candidates)
 
-    # From the attempt: twistproxy.exchange.asking.Asker.
+    # From the attempt: twistproxy.exchange.asker.Asker.
 
     def responseReceived(self, head: ResponseHead) -> None:
         """The answer begins."""
