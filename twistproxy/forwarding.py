@@ -19,7 +19,7 @@ from twistproxy.tls.client import CertificateSource
 from twistproxy.trust import NOBODY, Trust, bareAddress, clientAt
 from twistproxy.wire.forwarded import parseForwarded
 from twistproxy.wire.guard import single, tokens
-from twistproxy.wire.heads import RequestMemory, ResponseMemory, encodeLines
+from twistproxy.wire.heads import HeadMemory, RequestHead, ResponseHead, encodeLines
 from twistproxy.wire.lines import HeaderLines
 from twistproxy.wire.proxyprotocol import ProxyHeader
 
@@ -174,14 +174,14 @@ def identify(
     )
 
 
-def requestMemory(size: int) -> RequestMemory | None:
+def requestMemory(size: int) -> HeadMemory[RequestHead] | None:
     """What remembers heads of requests that go on by L{outboundItems}; None with C{size} 0."""
-    return RequestMemory(size, _DROPPED) if size else None
+    return HeadMemory(size, _DROPPED) if size else None
 
 
-def responseMemory(size: int) -> ResponseMemory | None:
+def responseMemory(size: int) -> HeadMemory[ResponseHead] | None:
     """What remembers heads of responses that go on by L{responseItems}; None with C{size} 0."""
-    return ResponseMemory(size, HOP_BY_HOP) if size else None
+    return HeadMemory(size, HOP_BY_HOP) if size else None
 
 
 def outboundBlock(lines: HeaderLines, identity: Identity) -> bytes | None:

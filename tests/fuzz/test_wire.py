@@ -25,7 +25,7 @@ from twistproxy.messages import headerItem, isToken
 from twistproxy.settings import Settings
 from twistproxy.wire.chunked import ChunkedDecoder, encodeChunk, encodeEnd, isAllowedTrailer
 from twistproxy.wire.guard import CHUNKED
-from twistproxy.wire.http1 import End, RequestHead, RequestMemory, RequestReader, ResponseHead, ResponseMemory, ResponseReader
+from twistproxy.wire.http1 import End, HeadMemory, RequestHead, RequestReader, ResponseHead, ResponseReader
 
 SETTINGS = Settings(maxHeadBytes=400, maxTargetBytes=60, maxHeaderCount=12, maxFieldBytes=120, maxTrailerBytes=60)
 ROOMY = Settings()
@@ -229,7 +229,7 @@ def facts(head: RequestHead | ResponseHead) -> dict[str, Any]:
 
 
 def requests(
-    pieces: Iterable[bytes], limits: Settings, memory: RequestMemory | None = None
+    pieces: Iterable[bytes], limits: Settings, memory: HeadMemory[RequestHead] | None = None
 ) -> tuple[list[list[Any]], str]:
     """What the reader makes of them: messages, each head, body and trailers, and why it stopped."""
     reader = RequestReader(limits, memory)
@@ -251,7 +251,7 @@ def requests(
 
 
 def responses(
-    pieces: Iterable[bytes], toHead: bool, limits: Settings, memory: ResponseMemory | None = None
+    pieces: Iterable[bytes], toHead: bool, limits: Settings, memory: HeadMemory[ResponseHead] | None = None
 ) -> tuple[list[list[Any]], str]:
     """As L{requests}, for a connection on which one response follows another, and which is closed at the end."""
     reader = ResponseReader(limits, memory)
@@ -316,8 +316,8 @@ class SplittingTests(SynchronousTestCase):
 class MemoryTests(SplittingTests):
     """Whatever was parsed before and is remembered, the same bytes say the same."""
 
-    requestMemory: RequestMemory = RequestMemory(64, frozenset())
-    responseMemory: ResponseMemory = ResponseMemory(64, frozenset())
+    requestMemory: HeadMemory[RequestHead] = HeadMemory(64, frozenset())
+    responseMemory: HeadMemory[ResponseHead] = HeadMemory(64, frozenset())
 
     @given(mutated(REQUEST_BYTES), st.integers(1, 1000))
     @fuzz(150)

@@ -8,25 +8,27 @@ from typing import Final, Generic, Protocol, TypeVar
 
 
 class Storable(Protocol):
-    """What is kept: one of the variants of a key.
-
-    @ivar key: by which it is looked for.
-    @ivar variant: what tells it from the others of that key; a newer one takes the place of an equal one.
-    @ivar size: bytes that it takes.
-    @ivar until: when it is of no use any more, in seconds.
-    """
+    """What is kept: one of the variants of a key."""
 
     @property
-    def key(self) -> Hashable: ...
+    def key(self) -> Hashable:
+        """By which it is looked for."""
+        ...
 
     @property
-    def variant(self) -> Hashable: ...
+    def variant(self) -> Hashable:
+        """What tells it from the others of that key; a newer one takes the place of an equal one."""
+        ...
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes that it takes."""
+        ...
 
     @property
-    def until(self) -> float: ...
+    def until(self) -> float:
+        """When it is of no use any more, in seconds."""
+        ...
 
 
 Kept = TypeVar("Kept", bound=Storable)

@@ -28,7 +28,7 @@ from twistproxy.transports.tcp import hasInput, tune
 from twistproxy.transports.writing import CLOSED, Writer, writerFor
 from twistproxy.tunnels.tunnel import TunnelEnd
 from twistproxy.wire.chunked import encodeChunk, encodeEnd
-from twistproxy.wire.http1 import End, ResponseHead, ResponseMemory, ResponseReader
+from twistproxy.wire.http1 import End, HeadMemory, ResponseHead, ResponseReader
 
 _OF_CONNECTIONS: Final = re.compile(rb"\r\nauthorization: *(?:NTLM|Negotiate)\b", re.IGNORECASE)
 """Credentials of a connection and not of a request (RFC 4559 section 6): whoever came next on it would be the same user."""
@@ -104,7 +104,7 @@ class UpstreamConnection(Protocol):
         owner: ConnectionOwner,
         settings: Settings,
         sweeper: Sweeper,
-        memory: ResponseMemory | None = None,
+        memory: HeadMemory[ResponseHead] | None = None,
         header: bytes = b"",
     ) -> None:
         """

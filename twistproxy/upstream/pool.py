@@ -20,7 +20,7 @@ from twistproxy.tls.sessions import LastSession
 from twistproxy.upstream.connect import connect
 from twistproxy.upstream.connection import UpstreamConnection
 from twistproxy.upstream.waiting import WaitingRoom
-from twistproxy.wire.http1 import ResponseMemory
+from twistproxy.wire.http1 import HeadMemory, ResponseHead
 
 
 class Waiter(Protocol):
@@ -80,7 +80,7 @@ class ConnectionPool:
         sweeper: Sweeper,
         idleLimit: IdleLimit,
         contexts: ClientContexts,
-        memory: ResponseMemory | None,
+        memory: HeadMemory[ResponseHead] | None,
         room: WaitingRoom,
     ) -> None:
         """

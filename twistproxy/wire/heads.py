@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Generic
 
 import httptools
 
@@ -29,7 +29,7 @@ from twistproxy.wire.guard import (
     splitRequestLine,
     tokens,
 )
-from twistproxy.wire.lines import HeaderLines, LineMemory
+from twistproxy.wire.lines import H, HeaderLines, LineMemory
 from twistproxy.wire.memory import Memory
 
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
@@ -224,8 +224,8 @@ def refusePartialRequestHead(head: bytes | bytearray, settings: Settings, known:
         raise ProxyError(HEAD_TOO_LARGE, f"more than {settings.maxHeadBytes} bytes")
 
 
-class RequestMemory:
-    """Of heads of requests.
+class HeadMemory(Generic[H]):
+    """Of heads of one kind: of requests, or of answers to other requests than HEAD.
 
     @ivar wholes: by all the bytes of a head.
     @ivar lines: for heads that differ.
@@ -238,11 +238,11 @@ class RequestMemory:
         @param size: as of L{Memory}.
         @param telling: lower-case names of lines that are not simply sent on.
         """
-        self.wholes: Memory[RequestHead] = Memory(size)
-        self.lines: LineMemory[RequestHead] = LineMemory(size, telling | _TELLING)
+        self.wholes: Memory[H] = Memory(size)
+        self.lines: LineMemory[H] = LineMemory(size, telling | _TELLING)
 
 
-def parseRequestHead(block: bytes, settings: Settings, memory: RequestMemory | None = None) -> RequestHead:
+def parseRequestHead(block: bytes, settings: Settings, memory: HeadMemory[RequestHead] | None = None) -> RequestHead:
     """Parse and check a head.
 
     @param block: from the request line to the blank line, both included.
@@ -347,25 +347,9 @@ def refusePartialResponseHead(head: bytes | bytearray, settings: Settings, known
         raise nonsense("a line ends in a bare LF")
 
 
-class ResponseMemory:
-    """Of heads of answers to other requests than HEAD.
-
-    @ivar wholes: by all the bytes of a head.
-    @ivar lines: for heads that differ.
-    """
-
-    __slots__ = ("lines", "wholes")
-
-    def __init__(self, size: int, telling: frozenset[bytes]) -> None:
-        """
-        @param size: as of L{Memory}.
-        @param telling: lower-case names of lines that are not simply sent on.
-        """
-        self.wholes: Memory[ResponseHead] = Memory(size)
-        self.lines: LineMemory[ResponseHead] = LineMemory(size, telling | _TELLING)
-
-
-def parseResponseHead(block: bytes, settings: Settings, toHead: bool, memory: ResponseMemory | None = None) -> ResponseHead:
+def parseResponseHead(
+    block: bytes, settings: Settings, toHead: bool, memory: HeadMemory[ResponseHead] | None = None
+) -> ResponseHead:
     """Parse and check a head.
 
     @param block: from the status line to the blank line, both included.

@@ -15,10 +15,9 @@ from twistproxy.settings import Settings
 from twistproxy.wire.chunked import ChunkedDecoder, ChunkError
 from twistproxy.wire.guard import CHUNKED, UNTIL_CLOSE, bad, nonsense
 from twistproxy.wire.heads import (
+    HeadMemory,
     RequestHead,
-    RequestMemory,
     ResponseHead,
-    ResponseMemory,
     encodeHead,
     encodeLines,
     parseRequestHead,
@@ -29,11 +28,10 @@ from twistproxy.wire.heads import (
 
 __all__ = [
     "End",
+    "HeadMemory",
     "RequestHead",
-    "RequestMemory",
     "RequestReader",
     "ResponseHead",
-    "ResponseMemory",
     "ResponseReader",
     "encodeHead",
     "encodeLines",
@@ -159,7 +157,7 @@ class RequestReader(_Reader):
 
     __slots__ = ("_emptyLine", "_memory")
 
-    def __init__(self, settings: Settings, memory: RequestMemory | None = None) -> None:
+    def __init__(self, settings: Settings, memory: HeadMemory[RequestHead] | None = None) -> None:
         """@param memory: of heads that came before."""
         super().__init__(settings)
         self._memory = memory
@@ -220,7 +218,7 @@ class ResponseReader(_Reader):
 
     __slots__ = ("_memory", "_toHead")
 
-    def __init__(self, settings: Settings, memory: ResponseMemory | None = None) -> None:
+    def __init__(self, settings: Settings, memory: HeadMemory[ResponseHead] | None = None) -> None:
         """@param memory: of heads that came before."""
         super().__init__(settings)
         self._memory = memory

@@ -17,10 +17,9 @@ from twistproxy.messages import headerItem
 from twistproxy.settings import Settings
 from twistproxy.wire.guard import CHUNKED, UNTIL_CLOSE
 from twistproxy.wire.heads import (
+    HeadMemory,
     RequestHead,
-    RequestMemory,
     ResponseHead,
-    ResponseMemory,
     encodeHead,
     parseRequestHead,
     parseResponseHead,
@@ -133,7 +132,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_eachFieldHasALimit(self) -> None:
         """Whatever is remembered: a head that comes again, and one whose lines are known."""
-        memory = RequestMemory(16, frozenset())
+        memory = HeadMemory(16, frozenset())
         settings = Settings(maxFieldBytes=10)
         for target in (b"/", b"/", b"/", b"/b", b"/c"):
             start = b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n"
@@ -245,7 +244,7 @@ class ResponseHeadTests(SynchronousTestCase):
         self.assertIs(self.assertRaises(ProxyError, parseResponseHead, block, settings, False).kind, UPSTREAM_PROTOCOL)
 
     def assertTooLarge(self, block: bytes, settings: Settings) -> None:
-        memory = ResponseMemory(16, frozenset())
+        memory = HeadMemory(16, frozenset())
         for known in (None, memory, memory, memory):
             error = self.assertRaises(ProxyError, parseResponseHead, block, settings, False, known)
             self.assertIs(error.kind, RESPONSE_HEAD_TOO_LARGE)

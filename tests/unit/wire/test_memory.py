@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistproxy.errors import HEAD_TOO_LARGE, ProxyError
 from twistproxy.settings import Settings
-from twistproxy.wire.heads import RequestMemory, ResponseMemory, parseRequestHead, parseResponseHead
+from twistproxy.wire.heads import HeadMemory, RequestHead, ResponseHead, parseRequestHead, parseResponseHead
 from twistproxy.wire.memory import LONGEST, Made, Memory
 
 SETTINGS = Settings()
@@ -104,7 +104,7 @@ class TestMade(SynchronousTestCase):
 
 class TestRequestHeads(SynchronousTestCase):
     def setUp(self) -> None:
-        self.memory: RequestMemory = RequestMemory(4, frozenset())
+        self.memory: HeadMemory[RequestHead] = HeadMemory(4, frozenset())
 
     def test_theSameLinesSayTheSame(self) -> None:
         for line in (b"POST /a HTTP/1.1", b"PUT /b?c HTTP/1.1", b"POST /d HTTP/1.0", b"POST /e HTTP/1.0") * 3:
@@ -186,14 +186,14 @@ class TestRequestHeads(SynchronousTestCase):
 
 class TestResponseHeads(SynchronousTestCase):
     def test_theSameBytesAreTheSameHead(self) -> None:
-        memory: ResponseMemory = ResponseMemory(4, frozenset())
+        memory: HeadMemory[ResponseHead] = HeadMemory(4, frozenset())
         block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
         heads = [parseResponseHead(block, SETTINGS, False, memory) for _ in range(3)]
         self.assertIs(heads[1], heads[2])
         self.assertEqual(heads[2].length, 3)
 
     def test_answersToHeadAreApart(self) -> None:
-        memory: ResponseMemory = ResponseMemory(4, frozenset())
+        memory: HeadMemory[ResponseHead] = HeadMemory(4, frozenset())
         block = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
         lengths = [parseResponseHead(block, SETTINGS, toHead, memory).length for toHead in (False, True) * 3]
         self.assertEqual(lengths, [3, 0] * 3)
