@@ -95,7 +95,8 @@ class TestHygiene(PoolTestCase):
         """IIS takes whoever comes next on a connection for the one who has proved by NTLM who it is."""
         for credentials in (b"NTLM TlRMTVNTUAAD", b"negotiate YII"):
             self.assertFalse(self.isReused(OK, get(b"/", b"Authorization: " + credentials)))
-            self.assertFalse(self.isReused(OK, get(b"/", b"authorization:" + credentials)))
+            for spelling in (b"authorization:", b"AUTHORIZATION: ", b"AuthorizatioN:\t"):
+                self.assertFalse(self.isReused(OK, get(b"/", spelling + credentials)), spelling)
         for credentials in (b"Basic TlRMOg==", b"Bearer NTLM"):
             self.assertTrue(self.isReused(OK, get(b"/", b"Authorization: " + credentials)))
 

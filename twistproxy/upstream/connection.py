@@ -359,7 +359,7 @@ class UpstreamConnection(Protocol):
         self._settings = settings
         self._chunked = chunked
         self._requestSent = self._answered = False
-        self._closing = b"uthorization: " in head and _OF_CONNECTIONS.search(head) is not None
+        self._closing = _OF_CONNECTIONS.search(head) is not None
         self._reader.expectResponse(toHead)
         self._out = [head]
         self.deadline = NEVER
